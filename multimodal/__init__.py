@@ -1,0 +1,67 @@
+"""Images, speech and text through one shared transformer backbone: load, fine-tune, search, train.
+
+    import multimodal as mm
+    mm.check("photos/")  # what is wrong with a folder of images, before any training
+    run = mm.finetune("photos/", model="timm:vit_small_patch16_224.augreg_in21k", out="runs/photos")
+    mm.load("runs/photos/model").predict(["new.jpg"])
+
+The map; imports only point up it:
+
+    errors.py  config.py             errors a person can mend; frozen configs and their JSON
+    media/                           image files -> pictures, safely
+    losses.py  metrics.py            pure functions on tensors
+    weights/                         published checkpoints: one table of names per source, strict and invertible
+    backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
+    tokenizers/                      raw modality -> vectors
+    models/                          tokenizer + backbone + head, as plain `nn.Module`s
+    checkpoint.py  hub.py            the model folder, and `load` from it or from a published name
+    data/                            folders, tables and shards of images -> samples; `check`
+    tasks/                           one LightningModule per objective
+    finetuning/                      a folder in, a trained classifier and its report out
+    cli/                             the `multimodal` command: one short file per subcommand
+
+Axes, one meaning each in the whole package: b batch · t query length · s key length · d model width · h heads ·
+g key/value heads · k head width · c classes, or channels of an image · y, x rows and columns
+
+Names are imported on first use, because torch and its kin take seconds: `import multimodal` alone takes none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from multimodal.errors import nearest
+
+if TYPE_CHECKING:
+    from multimodal.checkpoint import save
+    from multimodal.data.check import check
+    from multimodal.finetuning import finetune
+    from multimodal.hub import load
+    from multimodal.models.classifier import Classifier
+
+__version__ = "0.1.0"
+
+__all__ = ["Classifier", "check", "finetune", "load", "save"]
+
+_HOMES = {  # no public name is that of a file or folder here: importing that would put it in the name's place
+    "Classifier": "multimodal.models.classifier",
+    "check": "multimodal.data.check",
+    "finetune": "multimodal.finetuning",
+    "load": "multimodal.hub",
+    "save": "multimodal.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name `name`, from the file that it lives in."""
+    if name not in _HOMES:
+        # Naming `name` but no object keeps Python from adding a second suggestion to the traceback.
+        raise AttributeError(f"module 'multimodal' has no attribute {name!r}.{nearest(name, __all__)}", name=name)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,129 @@
+"""README.md of a model folder, the model card: what the model is, what it knows and how to use it.
+
+Everything is taken from the model; nobody fills in blanks. Names that come from folders are escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from multimodal.models.classifier import Classifier
+from multimodal.models.image_encoder import ImageEncoderConfig
+from multimodal.tokenizers.image_transform import ImageTransformConfig
+
+_MOST_LABELS = 200  # more are in config.json
+_MOST_ROWS = 40  # of a table of the card
+
+_HEAD = """\
+---
+library_name: multimodal
+pipeline_tag: image-classification
+---
+# Image classifier: {title}
+
+{summary}
+
+## How to use
+
+    multimodal classify PATH/TO/THIS/FOLDER photo.jpg
+
+or, in Python:
+
+    import multimodal as mm
+    model = mm.load("PATH/TO/THIS/FOLDER")
+    print(model.predict(["photo.jpg"])[0].label)
+
+The weights are safetensors, everything else is JSON: loading executes no code from this folder.
+"""
+_RESIZE = {
+    "crop": "resized until it just covers {scale}, of which the middle {size} is cut out",
+    "pad": "resized to fit into {size}, the rest filled with the mean colour",
+    "squash": "resized to {size}, whatever its proportions",
+}
+
+
+def model_card(model: Classifier, card: Mapping[str, Any], size: int) -> str:
+    """The text of README.md, in Markdown; `card` as config.json has it, `size` of the weights in bytes."""
+    return "\n".join(
+        [
+            _HEAD.format(title=_title(model.labels), summary=_summary(model, size)),
+            _labels(model.labels),
+            _preprocessing(model.config.transform),
+            *(_section(name, value) for name, value in card.items()),
+        ]
+    )
+
+
+def _summary(model: Classifier, size: int) -> str:
+    config, count = model.config, sum(p.numel() for p in model.parameters())
+    if isinstance(config.encoder, ImageEncoderConfig):
+        backbone, patch = config.encoder.backbone, config.encoder.tokenizer.patch
+        body = (
+            f"a vision transformer of {backbone.depth} layers and width {backbone.dim} on patches of "
+            f"{patch[0]} x {patch[1]} pixels"
+        )
+    else:
+        body = f"timm's `{config.encoder.name}`"
+    answer = (
+        "Each image gets one of the labels."
+        if config.output == "softmax"
+        else "Each image may get any number of the labels; each has a probability of its own."
+    )
+    if model.temperature == 1.0:
+        calibration = "Probabilities are not calibrated."
+    else:
+        calibration = f"Probabilities are calibrated: logits are divided by {model.temperature:.4g} before."
+    return (
+        f"Tells {len(model.labels)} classes of images apart, by {body}: {count:,} numbers in all "
+        f"({size / 1e6:.1f} MB). {answer} {calibration}"
+    )
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    rows = [f"{i}. {_escape(label)}" for i, label in enumerate(labels[:_MOST_LABELS])]
+    more = len(labels) - _MOST_LABELS
+    rows += [f"\n… and {more:,} more, which config.json lists."] if more > 0 else []
+    return "## Labels\n\n" + "\n".join(rows) + "\n"
+
+
+def _preprocessing(config: ImageTransformConfig) -> str:
+    size = " x ".join(map(str, config.size))
+    scale = " x ".join(str(int(side / config.crop_fraction)) for side in config.size)
+    resized = _RESIZE[config.resize].format(size=size, scale=scale)
+    numbers = [", ".join(f"{value:.4g}" for value in values) for values in (config.mean, config.std)]
+    return (
+        f"## Preprocessing\n\nAn image is turned upright and made RGB, {resized} (height x width in pixels, "
+        f"{config.interpolation}), divided by 255, and normalised with mean ({numbers[0]}) and deviation "
+        f"({numbers[1]}). `predict` does all of it.\n"
+    )
+
+
+def _section(name: str, value: Any) -> str:
+    title = f"## {_escape(name[:1].upper() + name[1:].replace('_', ' '))}\n\n"
+    if isinstance(value, dict) and value:
+        rows = [f"| {_escape(str(key))} | {_escape(_short(item))} |" for key, item in list(value.items())[:_MOST_ROWS]]
+        more = f"\n… and {len(value) - _MOST_ROWS} more in config.json.\n" if len(value) > _MOST_ROWS else ""
+        return title + "| | |\n|---|---|\n" + "\n".join(rows) + "\n" + more
+    return title + _escape(_short(value)) + "\n"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _title(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(_escape(label) for label in labels[:5])
+    return shown + (f" and {len(labels) - 5:,} more" if len(labels) > 5 else "")
+
+
+def _escape(text: str) -> str:
+    """`text` on one line, so that Markdown shows it as it is: class names can hold anything."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|#>~$])", r"\\\1", text)

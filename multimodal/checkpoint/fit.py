@@ -1,0 +1,66 @@
+"""Do these tensors belong to this config? And a model to put them into, built without giving it weights first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.models.image_encoder import TimmEncoder, TimmEncoderConfig
+
+
+class EmptyParameters(TorchFunctionMode):
+    """While it lasts, `torch.empty` without a device gives tensors without memory (on the "meta" device).
+
+    That is how layers make their weights, which then cost no time to initialise. Tables that a module computes
+    (rotary frequencies, sinusoids, ALiBi slopes) come from other functions and are made as ever; under
+    `torch.device("meta")` they would be lost.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Call `func`, with the device set where it is `torch.empty`."""
+        kwargs = kwargs or {}
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
+def skeleton(config: ClassifierConfig, labels: Sequence[str]) -> Classifier:
+    """A model whose weights are still to be assigned. A wrapped timm model, built by foreign code, has fresh ones."""
+    wrapped = isinstance(config.encoder, TimmEncoderConfig)
+    with nullcontext() if wrapped else EmptyParameters():
+        return config.build(labels)
+
+
+def difference(found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> str | None:
+    """The first way in which the tensors `found` are not those that a config needs, as a clause; None: they fit."""
+    for name, tensor in needed.items():
+        if name not in found:
+            return f"the tensor {name!r} is missing"
+        if found[name].shape != tensor.shape:
+            return f"the tensor {name!r} has shape {_shape(found[name])} where the config needs {_shape(tensor)}"
+    extra = [name for name in found if name not in needed]
+    return f"the tensor {extra[0]!r} has no place in the config" if extra else None
+
+
+def assign(model: Classifier, state: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None) -> None:
+    """Give `model` copies of the tensors, in place of what it had; floats as `dtype`.
+
+    They are copies, so that the model does not change when somebody writes over a file that is mapped.
+    """
+    for name, tensor in state.items():
+        state[name] = tensor.to(device, dtype if tensor.is_floating_point() else None, copy=True)
+    model.load_state_dict(state, strict=True, assign=True)
+    model.to(device)
+    for module in model.modules():  # tables that our modules compute stay float32; timm's follow its weights
+        if dtype is not None and isinstance(module, TimmEncoder):
+            module.to(dtype)
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "()"

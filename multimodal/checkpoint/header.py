@@ -1,0 +1,126 @@
+"""config.json of a model folder: what is in it, and reading it so that nothing wrong passes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from multimodal import __version__
+from multimodal.errors import ArgumentError, DataError, nearest
+
+FORMAT = 1  # a change that earlier versions of the package would misread adds one
+CURE = "Restore it from a copy of the folder, or save the model again."
+_FIELDS: dict[str, type] = {
+    "format": int,
+    "class": str,  # of the model
+    "config": dict,  # `to_plain` of the model's config
+    "labels": list,
+    "temperature": float,
+    "card": dict,  # data fingerprint, metrics, settings: whatever training knew
+    "weights": dict,  # sha256 and bytes of model.safetensors
+    "versions": dict,  # of this package and those under it, for people
+}
+
+
+def write_header(path: Path, **fields: Any) -> None:
+    """Write config.json; `fields` are those above except `format` and `versions`."""
+    header = {"format": FORMAT, **fields, "versions": _versions()}
+    text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_bytes(text.encode("utf-8", "surrogatepass") + b"\n")  # labels may come from undecodable folder names
+
+
+def is_header(path: Path) -> bool:
+    """Whether `path` is a config.json of ours, sound or not, rather than another program's."""
+    try:
+        header = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(header, dict) and {"format", "class", "weights"} <= header.keys()
+
+
+def read_header(path: Path, *, classes: tuple[str, ...]) -> dict[str, Any]:
+    """All fields of config.json, each of the right type and within its range; `config` still as plain data.
+
+    Raises:
+        DataError: anything is missing, unknown, of the wrong type, out of range, or of a newer format.
+    """
+    try:
+        header = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}. {CURE}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}. {CURE}") from error
+    if not isinstance(header, dict) or not {"format", "class"} <= header.keys():
+        raise DataError(f"{path} is not the config of a model folder: it has no fields 'format' and 'class'.")
+    if isinstance(header["format"], int) and header["format"] > FORMAT:
+        raise DataError(
+            f"{path}: format is {header['format']}, which a newer version of multimodal wrote; this one "
+            f"({__version__}) reads up to {FORMAT}. Upgrade multimodal."
+        )
+    for name in header:
+        if name not in _FIELDS:
+            raise DataError(f"{path}: {name} is not a field of a model folder.{nearest(name, _FIELDS)} {CURE}")
+    for name, kind in _FIELDS.items():
+        if name not in header:
+            raise DataError(f"{path}: {name} is missing. {CURE}")
+        if not _is(header[name], kind):
+            raise DataError(f"{path}: {name} is {_brief(header[name])}; it must be of type {kind.__name__}. {CURE}")
+    _check_values(path, header, classes)
+    return header
+
+
+def plain_card(value: Any, where: str = "card") -> Any:
+    """`value` as JSON holds it: tuples become lists, and numbers that are not finite become null.
+
+    Raises:
+        ArgumentError: it holds anything but numbers, strings, None, lists, tuples and dicts with string keys.
+    """
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ArgumentError(f"{where} has the key {key!r}; keys must be strings.")
+        return {key: plain_card(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_card(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise ArgumentError(f"{where} is {_brief(value)}; a card holds numbers, strings, None, lists and dicts only.")
+
+
+def _check_values(path: Path, header: dict[str, Any], classes: tuple[str, ...]) -> None:
+    if header["format"] < 1:
+        raise DataError(f"{path}: format is {header['format']}; it must be from 1 to {FORMAT}. {CURE}")
+    if header["class"] not in classes:
+        near = nearest(header["class"], classes)
+        raise DataError(f"{path}: class is {header['class']!r}; it must be one of {', '.join(classes)}.{near} {CURE}")
+    if not (math.isfinite(header["temperature"]) and header["temperature"] > 0):
+        raise DataError(f"{path}: temperature is {header['temperature']}; it must be above 0. {CURE}")
+    for i, label in enumerate(header["labels"]):
+        if not isinstance(label, str):
+            raise DataError(f"{path}: labels[{i}] is {_brief(label)}; it must be a string. {CURE}")
+    for name, kind in (("sha256", str), ("bytes", int)):
+        if not _is(header["weights"].get(name), kind):
+            found = _brief(header["weights"].get(name))
+            raise DataError(f"{path}: weights.{name} is {found}; it must be of type {kind.__name__}. {CURE}")
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("torch", "timm", "safetensors")}
+    return {"multimodal": __version__, "python": platform.python_version(), **libraries}

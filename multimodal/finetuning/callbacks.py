@@ -1,0 +1,128 @@
+"""Lightning callbacks of a fine-tuning run: history, checkpoints inside an epoch, gradual unfreezing.
+
+Each is a function of the checkpoint and the step alone, so that a run that is killed and resumed ends as one that is
+not.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from multimodal.tasks.classification import ClassificationTask
+
+
+class History(Callback):
+    """A row of numbers for each epoch, kept in the checkpoint and written to a CSV file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self.loss, self.batches, self.seconds = torch.zeros(()), 0, 0.0
+        self._since = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on counting time, without the time between a kill and now."""
+        self.loss = self.loss.to(pl_module.device)
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the step's loss on the device, without waiting for it."""
+        self.loss += outputs["loss"].detach() * trainer.accumulate_grad_batches
+        self.batches += 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row and write the file."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+        rate = trainer.optimizers[0].param_groups[-1]["lr"]
+        train_loss = float(self.loss) / max(1, self.batches)
+        self._clock()
+        row = {"epoch": trainer.current_epoch + 1, "train_loss": train_loss, **metrics, "lr": rate}
+        self.rows.append({**row, "seconds": round(self.seconds, 3)})
+        self.loss, self.batches, self.seconds = torch.zeros((), device=pl_module.device), 0, 0.0
+        if trainer.is_global_zero:
+            write_csv(self.path, self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        self._clock()
+        return {"rows": self.rows, "loss": float(self.loss), "batches": self.batches, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows = list(state_dict["rows"])
+        self.loss = torch.tensor(state_dict["loss"])
+        self.batches, self.seconds = state_dict["batches"], state_dict["seconds"]
+
+    def _clock(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
+
+
+def write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+    """`rows` as a CSV file, replaced in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+class Saver(Checkpoint):
+    """The last checkpoint: after each epoch, and inside one when `seconds` have passed."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where an optimizer step is complete: gradients of half a step are in no checkpoint."""
+        whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        last = batch_idx + 1 == trainer.num_training_batches
+        if whole_step and not last and time.monotonic() - self._since >= self.seconds:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save; Lightning calls checkpoint callbacks after all others."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._since = time.monotonic()
+
+
+class GradualUnfreezing(Callback):
+    """Train the last stage first, and one more stage every `epochs` epochs (ULMFiT arXiv:1801.06146 §3.3)."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Freeze what is not yet due; a frozen parameter gets no gradient and AdamW leaves it alone."""
+        assert isinstance(pl_module, ClassificationTask)
+        stages = pl_module.stages()
+        due = 1 + trainer.current_epoch // self.epochs
+        for depth, stage in enumerate(reversed(stages)):
+            for parameter in stage:
+                parameter.requires_grad_(depth < due)
+                if depth >= due:
+                    parameter.grad = None

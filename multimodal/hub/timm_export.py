@@ -1,0 +1,123 @@
+"""A `Classifier` back to timm: the tables of `weights/`, read backwards.
+
+The preprocessing and the labels travel along. What timm has no place for stays behind: the temperature of calibrated
+probabilities, and whether classes exclude each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multimodal.backbone.lora import merged_state_dict
+from multimodal.checkpoint.replacing import replacing
+from multimodal.config import to_plain
+from multimodal.errors import ArgumentError
+from multimodal.models.classifier import Classifier
+from multimodal.models.image_encoder import TimmEncoderConfig
+
+_TRAINING = {"dropout", "drop_path", "layer_scale"}  # rates and initial values, which trained weights do not depend on
+_CROP_MODE = {"crop": "center", "squash": "squash", "pad": "border"}
+
+
+def export_timm(classifier: Classifier, name: str | None = None, **arguments: Any) -> dict[str, Tensor]:
+    """The weights of `classifier` under timm's names: `timm.create_model(name, num_classes=n).load_state_dict` takes them.
+
+    Args:
+        classifier: a model that `load` made from timm, fine-tuned or not, or one with the same layers.
+        name: the timm architecture; None: the one that it came from.
+        arguments: what `timm.create_model` is given besides.
+
+    Raises:
+        ArgumentError: nobody says which timm model it is, or that one computes something else.
+    """
+    return _export(classifier, *_target(classifier, name, arguments))[0]
+
+
+def save_timm(classifier: Classifier, folder: str | Path, name: str | None = None, **arguments: Any) -> Path:
+    """Write a folder that timm loads, by `timm.create_model("local-dir:FOLDER", pretrained=True)`; its full path.
+
+    Arguments and errors are those of `export_timm`, besides:
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    name, arguments = _target(classifier, name, arguments)
+    state, model = _export(classifier, name, arguments)
+    config = _config(classifier, model, name, arguments)
+    target = Path(folder).resolve()
+    with replacing(target, files=("config.json", "model.safetensors")) as fresh:
+        save_file({key: value.cpu().clone() for key, value in state.items()}, fresh / "model.safetensors")
+        (fresh / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return target
+
+
+def _target(classifier: Classifier, name: str | None, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The timm model to export to, as `timm.create_model` takes it."""
+    encoder, source = classifier.config.encoder, str(classifier.card.get("source", ""))
+    if name is not None:
+        return name.removeprefix("timm:"), dict(arguments)
+    if isinstance(encoder, TimmEncoderConfig):
+        return encoder.name, {**dict(encoder.arguments), **arguments}
+    if source.startswith("timm:"):
+        return source.removeprefix("timm:"), {**classifier.card.get("arguments", {}), **arguments}
+    raise ArgumentError(
+        "This model does not say which timm model it came from; give its name, such as 'vit_small_patch16_224'."
+    )
+
+
+def _export(classifier: Classifier, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Tensor], nn.Module]:
+    import timm
+
+    from multimodal.hub.timm_convert import read_timm
+
+    if not timm.is_model(name.partition(".")[0]):
+        raise ArgumentError(f"timm has no model {name!r}; `timm.list_models()` gives all names.")
+    with torch.device("meta"):
+        model = timm.create_model(name, **{**arguments, "num_classes": len(classifier.labels)})
+    reading = read_timm(model, name, arguments)
+    difference = _differ(to_plain(reading.config), to_plain(classifier.config))
+    if difference:
+        raise ArgumentError(f"This model is not timm's {name}: its {difference}.")
+    return reading.table.export(merged_state_dict(classifier)), model
+
+
+def _differ(theirs: Any, ours: Any, where: str = "") -> str:
+    """Where two plain configs differ in what is computed; "" where they do not."""
+    if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.get("type") == ours.get("type"):
+        names = [key for key in theirs if key not in _TRAINING and key not in ("transform", "output", "arguments")]
+        return next((found for key in names if (found := _differ(theirs[key], ours[key], f"{where}.{key}"))), "")
+    return "" if theirs == ours else f"{where.strip('.')} is {ours!r} and not {theirs!r}"
+
+
+def _config(classifier: Classifier, model: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """config.json as timm reads it."""
+    transform = classifier.transform.config
+    architecture, _, tag = name.partition(".")
+    known = {"first_conv": None, "classifier": None, **model.pretrained_cfg}
+    pretrained = {key: known[key] for key in ("first_conv", "classifier", "fixed_input_size") if key in known}
+    pretrained |= {
+        "tag": tag,
+        "num_classes": len(classifier.labels),
+        "input_size": [3, *transform.size],
+        "interpolation": transform.interpolation,
+        "crop_pct": transform.crop_fraction if transform.resize == "crop" else 1.0,
+        "crop_mode": _CROP_MODE[transform.resize],
+        "mean": transform.mean,
+        "std": transform.std,
+    }
+    return {
+        "architecture": architecture,
+        "num_classes": len(classifier.labels),
+        "num_features": model.num_features,
+        "label_names": list(classifier.labels),
+        **({"model_args": arguments} if arguments else {}),
+        "pretrained_cfg": pretrained,
+    }

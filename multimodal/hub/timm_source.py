@@ -1,0 +1,166 @@
+"""A timm model by name, with the weights that timm publishes, or from a folder that `timm.models.save_for_hf` wrote.
+
+Weights come as safetensors from the Hugging Face hub, or from its cache without asking. Where only a pickle is
+published, it is read by torch's loader for tensors alone. Local pickles are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError, RepositoryNotFoundError
+from safetensors import SafetensorError
+from timm.models import get_arch_pretrained_cfgs, get_deprecated_models, get_pretrained_cfg
+from torch import nn
+
+from multimodal.errors import ArgumentError, DataError, nearest
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm's repositories have them, the first preferred
+_PATIENCE = 10.0  # seconds to wait for the hub's first answer
+_MISFITS = (RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError, SafetensorError)
+
+
+def timm_by_name(name: str, *, pretrained: bool) -> tuple[nn.Module, str]:
+    """The timm model called `name`, "ARCHITECTURE" or "ARCHITECTURE.TAG", and its full name.
+
+    Raises:
+        ArgumentError: an unknown architecture or tag, or one without published weights.
+        DataError: the weights cannot be downloaded, or are damaged.
+    """
+    name = get_deprecated_models().get(name) or name
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = nearest(architecture, timm.list_models())
+        raise ArgumentError(f"timm has no model {architecture!r}.{near or ' `timm.list_models()` gives all names.'}")
+    tags = [full.partition(".")[2] for full in get_arch_pretrained_cfgs(architecture)]
+    if tag and tag not in tags:
+        known = f"it has {', '.join(tags)}" if any(tags) else "it has none"
+        raise ArgumentError(f"timm has no weights {tag!r} of {architecture}; {known}.{nearest(tag, tags)}")
+    cfg = get_pretrained_cfg(name)
+    full = f"{architecture}.{cfg.tag}" if cfg is not None and cfg.tag else architecture
+    if not pretrained:
+        return timm.create_model(full, pretrained=False), full
+    if cfg is None or not cfg.has_weights:
+        near = nearest(architecture, timm.list_models(pretrained=True))
+        raise ArgumentError(f"timm publishes no weights of {full}; use pretrained=False for fresh ones.{near}")
+    if cfg.hf_hub_id:
+        local = _download(full, cfg.hf_hub_id)
+        overlay = {"source": "local-dir", "file": str(local), "custom_load": False}
+        cure = f"Remove {local} to have them downloaded again."
+    else:
+        overlay, cure = None, "Remove it from torch's cache to have it downloaded again."
+    try:
+        return timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay), full
+    except OSError as error:
+        raise _unreachable(full, str(cfg.url), error) from error
+    except _MISFITS as error:
+        raise DataError(f"The weights of timm:{full} are damaged: {_first_line(error)} {cure}") from error
+
+
+def timm_folder(folder: Path, *, pretrained: bool) -> tuple[nn.Module, str, dict[str, Any]]:
+    """The timm model of a folder, its name, and the arguments that `timm.create_model` makes it from.
+
+    Raises:
+        DataError: a missing or damaged file, weights in a pickle, or an architecture that timm does not have.
+    """
+    config = read_json(folder / "config.json")
+    architecture, arguments = config.get("architecture"), config.get("model_args") or {}
+    cfg = config.get("pretrained_cfg") or config
+    if not isinstance(architecture, str) or not isinstance(arguments, dict) or not isinstance(cfg, dict):
+        raise DataError(f"{folder / 'config.json'} does not say what timm needs: architecture, model_args.")
+    if not timm.is_model(architecture):
+        near = nearest(architecture, timm.list_models())
+        raise DataError(
+            f"{folder / 'config.json'}: timm {timm.__version__} has no architecture {architecture!r}.{near}"
+        )
+    if pretrained and not (folder / _WEIGHTS[0]).exists():
+        raise DataError(_no_weights(folder))
+    try:
+        model = timm.create_model(f"local-dir:{folder}", pretrained=pretrained)
+    except _MISFITS as error:
+        raise DataError(f"{folder} cannot be read: {_first_line(error)} Copy the whole folder again.") from error
+    return model, architecture, {**_defaults(cfg), **arguments}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in the file `path`.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} must hold a JSON object.")
+    return found
+
+
+def _defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm takes from a checkpoint's config where no argument says it."""
+    found = {}
+    if cfg.get("fixed_input_size") and cfg.get("input_size"):
+        found["img_size"] = list(cfg["input_size"][-2:])
+    if cfg.get("global_pool"):
+        found["global_pool"] = cfg["global_pool"]
+    return found
+
+
+def _download(name: str, hub_id: str) -> Path:
+    """The folder of the hub's cache that holds the weights of `name`, downloaded if need be."""
+    repository, _, revision = hub_id.partition("@")
+    where = {"repo_id": repository, "revision": revision or None}
+    for file in _WEIGHTS:
+        cached = try_to_load_from_cache(filename=file, **where)
+        if isinstance(cached, str):
+            return Path(cached).parent
+    try:
+        for file in _WEIGHTS:
+            try:  # asks once; the download itself would ask again for most of a minute when nobody answers
+                get_hf_file_metadata(hf_hub_url(filename=file, **where), timeout=_PATIENCE)
+            except EntryNotFoundError:
+                continue
+            return Path(hf_hub_download(filename=file, **where)).parent
+    except GatedRepoError as error:
+        page = f"{constants.ENDPOINT}/{repository}"
+        raise DataError(
+            f"The weights of timm:{name} are given only to those who accept their terms: do that at {page}, then run "
+            "`hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DataError(f"The hub {constants.ENDPOINT} has no repository {repository}, or not for you.") from error
+    except (OSError, HTTPError) as error:
+        raise _unreachable(name, constants.ENDPOINT, error) from error
+    raise DataError(f"The repository {repository} holds none of {', '.join(_WEIGHTS)}.")
+
+
+def _unreachable(name: str, address: str, error: Exception) -> DataError:
+    return DataError(
+        f"The weights of timm:{name} could not be downloaded from {address} ({_first_line(error).rstrip('.')}). Check "
+        "the connection (HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE are obeyed), give a local model folder instead, or "
+        "pretrained=False for fresh weights."
+    )
+
+
+def _no_weights(folder: Path) -> str:
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pth", ".pt", ".ckpt"))
+    if not pickles:
+        return f"{folder} holds no {_WEIGHTS[0]}; copy the whole folder again."
+    return (
+        f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read, so it is not. Convert "
+        f"it once, where you trust it: `from safetensors.torch import save_file; import torch; save_file(torch.load("
+        f"{pickles[0]!r}, weights_only=True), {_WEIGHTS[0]!r})`."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split("\n")[0].rstrip(".:")
+    return f"{text or type(error).__name__}."

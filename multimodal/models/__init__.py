@@ -1,0 +1,1 @@
+"""Whole models: nn.Modules with the methods that people call; no training here."""

@@ -1,0 +1,199 @@
+"""Where an image classifier looked: relevance of each place of an image for a label.
+
+Three published methods. For our transformer: attention rollout, which follows attention alone, and its
+gradient-weighted form, which follows what counts for one label. For wrapped timm models: Grad-CAM on their last feature
+map. None of them is the truth about a network; all are good at showing that it looked at the background.
+What is done with the relevance, the picture, is in `explanation.py`.
+
+Axes: t tokens · h heads · d width · y, x rows and columns of the grid of patches or features
+Refs: rollout arXiv:2005.00928 §3 · gradient-weighted arXiv:2103.15679 §3 · Grad-CAM arXiv:1610.02391 §3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from multimodal.backbone.pool import ClassPool, MeanPool
+from multimodal.errors import ArgumentError, nearest
+from multimodal.media import read_image
+from multimodal.models.explanation import Explanation
+from multimodal.models.image_encoder import ImageEncoder, TimmEncoder
+from multimodal.models.watching import evaluating, recorded
+
+Method = Literal["gradient", "rollout"]
+
+
+def explain(classifier: Any, image: Any, *, label: str | None = None, method: Method = "gradient") -> Explanation:
+    """What of `image` speaks for `label` (default: the likeliest) in the eyes of `classifier`, a `Classifier`.
+
+    The classifier is the same afterwards: mode, gradients and kernels.
+
+    Raises:
+        ArgumentError: an unknown label or method, or one that does not fit the model.
+        MediaError: the image cannot be read.
+    """
+    if method not in get_args(Method):
+        known = " or ".join(map(repr, get_args(Method)))
+        raise ArgumentError(f"method is {method!r}; it must be {known}.{nearest(str(method), get_args(Method))}")
+    if label is not None and label not in classifier.labels:
+        raise ArgumentError(f"{label!r} is not a label of this model.{nearest(label, classifier.labels)}")
+    if method == "rollout" and not isinstance(classifier.encoder, ImageEncoder):
+        raise ArgumentError("method 'rollout' follows attention, which this model does not show; use 'gradient'.")
+    if hasattr(image, "read") and not image.seekable():
+        image = image.read()  # it is read twice: once as the model sees it, once for the picture
+    photo, pixels = read_image(image), classifier.transform.read(image)[None]
+    like = next(classifier.encoder.parameters())
+    with evaluating(classifier), torch.inference_mode(False), torch.enable_grad():
+        # The pixels ask for gradients, so that there are some even where every weight is frozen.
+        x = classifier.transform.normalize(pixels.to(like.device), dtype=like.dtype).requires_grad_()
+        find = _attention_relevance if isinstance(classifier.encoder, ImageEncoder) else _grad_cam
+        grid, logits, index = find(classifier, x, label, method)
+        chances = classifier.probabilities(logits.detach())[0]
+    return Explanation(
+        grid=_to_unit(grid.detach().float().cpu()),
+        cells=_cells(classifier.encoder, grid, x),
+        box=classifier.transform.box(*photo.size),
+        photo=photo,
+        label=classifier.labels[index],
+        probability=float(chances[index]),
+        method=method,
+    )
+
+
+def rollout_step(weights: Float[Tensor, "h t t"], gradient: Float[Tensor, "h t t"]) -> Float[Tensor, "t t"]:
+    """How one layer mixes its tokens: half by attention, averaged over heads, and half by its residual branch.
+
+    The gradient does not matter.
+    """
+    return (weights.mean(0) + torch.eye(weights.shape[-1], device=weights.device)) / 2
+
+
+def gradient_step(weights: Float[Tensor, "h t t"], gradient: Float[Tensor, "h t t"]) -> Float[Tensor, "t t"]:
+    """How one layer moves relevance: where more attention would raise the score; and every token keeps its own."""
+    return (weights * gradient).clamp(min=0).mean(0) + torch.eye(weights.shape[-1], device=weights.device)
+
+
+def _attention_relevance(
+    classifier: Any, x: Tensor, label: str | None, method: Method
+) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
+    encoder: ImageEncoder = classifier.encoder
+    with recorded(encoder.backbone) as weights, recorded(encoder.pool) as last, _entering(encoder.pool) as entered:
+        logits = classifier(x)
+    index = _index(classifier, logits, label)
+    weights += last  # of each layer 1 h t t; of a pool with attention 1 h 1 t
+    if method == "rollout":
+        slopes = [torch.ones_like(w) for w in weights]
+        step, tokens = rollout_step, None
+    else:
+        *slopes, slope = torch.autograd.grad(logits[0, index], [*weights, entered[0]])
+        step, tokens = gradient_step, (entered[0] * slope)[0].float().sum(-1)
+    pairs = [(w[0].float(), g[0].float()) for w, g in zip(weights, slopes, strict=True)]
+    row = _pooled(encoder, entered[0].shape[1], pairs.pop() if last else None, tokens)
+    for pair in reversed(pairs):  # back from the last layer to the first
+        row = row @ step(*pair)
+    config = replace(encoder.tokenizer.config, size=tuple(x.shape[-2:]))
+    return row[config.prefix :].unflatten(0, config.grid), logits, index
+
+
+def _pooled(
+    encoder: ImageEncoder, t: int, last: tuple[Tensor, Tensor] | None, products: Float[Tensor, " t"] | None
+) -> Float[Tensor, " t"]:
+    """What the pooled vector takes from each of `t` tokens; `last`: the pool's attention and its gradient.
+
+    A mean is attention whose weights are fixed: `products`, token · gradient, are its weights times their gradients.
+    """
+    row = torch.zeros(t, device=next(encoder.parameters()).device)
+    if isinstance(encoder.pool, ClassPool):
+        row[: encoder.pool.config.tokens] = 1.0
+    elif isinstance(encoder.pool, MeanPool):
+        first = 0 if encoder.pool.config.include_prefix else encoder.tokenizer.config.prefix
+        row[first:] = 1.0 if products is None else products[first:].clamp(min=0)
+    elif last is not None:
+        product = (last[0] * last[1]).clamp(min=0).mean(0)[0]
+        row[t - len(product) :] = product
+    return row
+
+
+def _grad_cam(
+    classifier: Any, x: Tensor, label: str | None, method: Method
+) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
+    encoder: TimmEncoder = classifier.encoder
+    with _feature_map(encoder.model) as found:
+        logits = classifier(x)
+    index = _index(classifier, logits, label)
+    features = found[0] if found else None
+    slope = torch.autograd.grad(logits[0, index], features, allow_unused=True)[0] if features is not None else None
+    if features is None or slope is None:
+        raise ArgumentError(f"{encoder.config.name} makes no map of features, so it cannot be shown where it looks.")
+    if features.ndim == 3:  # tokens; class and register tokens stand in front
+        patch: Any = encoder.model.patch_embed.patch_size  # type: ignore[union-attr]
+        grid = x.shape[-2] // patch[0], x.shape[-1] // patch[1]
+        features, slope = (
+            part[:, -grid[0] * grid[1] :].unflatten(1, grid).permute(0, 3, 1, 2) for part in (features, slope)
+        )
+    elif getattr(encoder.model, "output_fmt", "NCHW") == "NHWC":
+        features, slope = features.permute(0, 3, 1, 2), slope.permute(0, 3, 1, 2)
+    importance = slope[0].float().mean((-2, -1), keepdim=True)  # d 1 1
+    return (importance * features[0].float()).sum(0).clamp(min=0), logits, index
+
+
+@contextmanager
+def _feature_map(model: nn.Module) -> Iterator[list[Tensor]]:
+    """The last feature map of a timm model: what `forward_features` gives, or what the last block of tokens takes."""
+    found: list[Tensor] = []
+    forward_features: Any = model.forward_features
+    own = "forward_features" in vars(model)  # somebody replaced it before us
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        result = forward_features(*arguments, **options)
+        if isinstance(result, Tensor) and result.ndim == 4:
+            found.insert(0, result)
+        return result
+
+    blocks = getattr(model, "blocks", None)
+    last = blocks[-1] if isinstance(blocks, nn.ModuleList | nn.Sequential) and len(blocks) else nn.Identity()
+    try:
+        model.forward_features = watched  # type: ignore[assignment]
+        with _entering(last) as tokens:
+            yield found
+        found += [x for x in tokens if x.ndim == 3 and hasattr(model, "patch_embed")]
+    finally:
+        del model.forward_features
+        if own:
+            model.forward_features = forward_features
+
+
+@contextmanager
+def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
+    """The first argument of each call of `module`."""
+    found: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0]))
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def _index(classifier: Any, logits: Tensor, label: str | None) -> int:
+    return int(logits[0].argmax()) if label is None else classifier.labels.index(label)
+
+
+def _cells(encoder: nn.Module, grid: Tensor, x: Tensor) -> tuple[float, float]:
+    """How many rows and columns of `grid` the pixels cover: fewer than it has where the last patches are padded."""
+    if isinstance(encoder, ImageEncoder):
+        patch = encoder.tokenizer.config.patch
+        return x.shape[-2] / patch[0], x.shape[-1] / patch[1]
+    return float(grid.shape[0]), float(grid.shape[1])
+
+
+def _to_unit(grid: Tensor) -> Float[Tensor, "y x"]:
+    """The smallest value to 0, the largest to 1; all 0 where there is no difference."""
+    low, high = grid.min(), grid.max()
+    return (grid - low) / (high - low) if high > low else torch.zeros_like(grid)

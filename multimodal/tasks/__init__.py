@@ -1,0 +1,1 @@
+"""LightningModules, one per objective: a loss, metrics, an optimizer. They open no file and name no device."""

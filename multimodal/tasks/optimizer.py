@@ -1,0 +1,75 @@
+"""AdamW as transformers are trained with it: decay on matrices only, lower rates near the input, warm-up then cosine.
+
+Refs: AdamW arXiv:1711.05101 · cosine arXiv:1608.03983 · rates by depth arXiv:1801.06146 §3.2, arXiv:2106.08254
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from multimodal.errors import ArgumentError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Hyper-parameters of AdamW and its schedule."""
+
+    lr: float = 5e-4  # highest learning rate, at the end of the warm-up
+    weight_decay: float = 0.05  # on matrices; none on biases, norms, tokens and positions
+    layer_decay: float = 1.0  # the rate of each stage is that of the next one times this; 1: equal rates
+    warmup: float = 0.1  # part of all steps in which the rate rises linearly
+    final_lr: float = 0.01  # part of the highest rate that the cosine ends at
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ArgumentError(f"lr is {self.lr}; it must be positive.")
+        if not 0 < self.layer_decay <= 1:
+            raise ArgumentError(f"layer_decay is {self.layer_decay}; it must lie in (0, 1].")
+        if not 0 <= self.warmup < 1:
+            raise ArgumentError(f"warmup is {self.warmup}; it is a part of all steps and must lie in [0, 1).")
+
+
+def parameter_groups(
+    stages: Sequence[Sequence[nn.Parameter]], config: OptimizerConfig, *, undecayed: Sequence[nn.Parameter] = ()
+) -> list[dict[str, Any]]:
+    """Groups for AdamW: `stages` from input to output, the last at the full rate. Frozen parameters stay in.
+
+    Vectors (biases, norms, layer scales) and `undecayed` (tokens, positions) have no weight decay.
+    """
+    without = {id(parameter) for parameter in undecayed}
+    groups: list[dict[str, Any]] = []
+    for depth, stage in enumerate(stages):
+        rate = config.layer_decay ** (len(stages) - 1 - depth)
+        for decayed in (True, False):
+            members = [p for p in stage if (p.ndim > 1 and id(p) not in without) == decayed]
+            if members:
+                decay = config.weight_decay if decayed else 0.0
+                groups.append({"params": members, "lr": config.lr * rate, "weight_decay": decay})
+    return groups
+
+
+def adamw(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW with its fused kernel, which CPUs and CUDA have."""
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def warmup_cosine(
+    optimizer: torch.optim.Optimizer, steps: int, config: OptimizerConfig
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The schedule, advanced once a step: linear from near 0 to `lr`, then a cosine down to `final_lr` of it."""
+    rise = max(1, round(config.warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        progress = min(1.0, (step - rise) / max(1, steps - rise))
+        return config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

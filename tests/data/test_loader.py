@@ -1,0 +1,99 @@
+"""The loader: each epoch every image once, the same order again, stopped anywhere and gone on with."""
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from multimodal.data.loader import ResumableLoader
+
+
+class Places(Dataset):
+    """Gives back what it was asked for."""
+
+    def __len__(self):
+        return 23
+
+    def __getitem__(self, place):
+        return place
+
+
+def loader(**options):
+    options = {"batch_size": 4, "shuffle": True, "seed": 3, **options}
+    return ResumableLoader(Places(), collate=list, **options)
+
+
+def indices(batches):
+    return [index for batch in batches for _, index in batch]
+
+
+def test_an_epoch_has_every_image_once_and_epochs_differ():
+    one = loader()
+    first = indices(one)
+    one.sampler.set_epoch(1)
+    second = indices(one)
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert first != second != list(range(23))
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    assert list(loader()) == list(loader())
+    assert indices(loader(seed=4)) != indices(loader())
+    assert indices(loader(shuffle=False)) == list(range(23))
+
+
+def test_the_dataset_is_told_the_epoch():
+    one = loader()
+    one.sampler.set_epoch(7)
+    assert {epoch for batch in one for epoch, _ in batch} == {7}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_resumed_after_any_batch(stop, workers):
+    whole = list(loader())
+    one = loader(workers=workers)
+    iterator = iter(one)
+    before = [next(iterator) for _ in range(stop)]
+    state = one.state_dict()
+    other = loader(workers=workers)
+    other.load_state_dict(state)
+    rest = list(other)
+    assert before + (rest if stop < len(whole) else []) == whole
+    assert list(other) == whole, "the epoch after a resumed one is whole again"
+
+
+def test_a_state_from_the_end_of_an_epoch_starts_the_next():
+    one = loader()
+    for _ in one:
+        last = one.state_dict()
+    other = loader()
+    other.load_state_dict(last)
+    assert list(other) == list(loader())
+
+
+def test_the_incomplete_batch_is_dropped_on_request():
+    assert [len(batch) for batch in loader(drop_last=True)] == [4] * 5
+    assert len(loader(drop_last=True)) == 5 and len(loader()) == 6
+    assert [len(batch) for batch in loader()] == [4] * 5 + [3]
+
+
+def test_ranks_share_the_batches_of_one_process():
+    whole = [sorted(index for _, index in batch) for batch in loader(drop_last=True)]
+    ranks = [list(loader(batch_size=2, drop_last=True, rank=rank, world=2)) for rank in range(2)]
+    joined = [sorted(index for _, index in a + b) for a, b in zip(*ranks, strict=True)]
+    assert joined == whole
+
+
+def test_evaluation_ranks_cover_every_image_once():
+    ranks = [indices(loader(shuffle=False, rank=rank, world=3)) for rank in range(3)]
+    assert sorted(sum(ranks, [])) == list(range(23))
+
+
+def test_the_global_random_state_is_left_alone():
+    state = torch.get_rng_state()
+    list(loader(workers=0))
+    # DataLoader itself draws one seed for its workers; the order must not depend on it.
+    torch.manual_seed(99)
+    a = indices(loader())
+    torch.set_rng_state(state)
+    assert a == indices(loader())
