@@ -55,7 +55,7 @@ class Mask:
         *,
         keep: Bool[Tensor, "b t"] | None = None,
         document: Int[Tensor, "b t"] | None = None,
-        graph: Bool[Tensor, "..."] | None = None,
+        graph: Bool[Tensor, "*shape"] | None = None,
     ) -> Mask:
         """Runs of (length, causal) tokens: each run sees all earlier ones; inside, a causal run sees only its past."""
         mask = Mask(keep=keep, document=document, graph=graph)

@@ -62,7 +62,9 @@ def _records(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and columns of every row."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            yield from _json_lines(table, file) if table.suffix.lower() in (".jsonl", ".ndjson") else _cells(table, file)
+            yield from (
+                _json_lines(table, file) if table.suffix.lower() in (".jsonl", ".ndjson") else _cells(table, file)
+            )
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:

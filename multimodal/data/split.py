@@ -66,11 +66,12 @@ def _strata(sample: Sample) -> tuple[int, ...]:
 
 def _deal(counts: list[Counter[int]], fraction: float, chance: random.Random) -> list[int]:
     """A side for every group. `counts[g][label]` is how many images of that label group g holds."""
-    total = sum(counts, Counter())
-    holders: dict[int, list[int]] = {label: [] for label in total}
+    total: Counter[int] = Counter()
+    holders: dict[int, list[int]] = {}
     for g, count in enumerate(counts):
+        total.update(count)
         for label in count:
-            holders[label].append(g)
+            holders.setdefault(label, []).append(g)
     wanted = {label: _shares(total[label], fraction, len(holders[label])) for label in total}
     tie = [chance.random() for _ in counts]
     side: list[int | None] = [None] * len(counts)
@@ -79,9 +80,10 @@ def _deal(counts: list[Counter[int]], fraction: float, chance: random.Random) ->
         label = min(open_groups, key=lambda label: (open_groups[label], label))
         waiting = [g for g in holders[label] if side[g] is None]
         for g in sorted(waiting, key=lambda g: (-counts[g][label], tie[g])):  # large groups first: small ones even out
-            side[g] = max((TRAIN, VAL), key=lambda s: (wanted[label][s], _lacking(wanted, counts[g], s), -s))
+            place = _neediest(wanted, label, counts[g])
+            side[g] = place
             for other, count in counts[g].items():
-                wanted[other][side[g]] -= count
+                wanted[other][place] -= count
                 if other in open_groups:
                     open_groups[other] -= 1
         del open_groups[label]
@@ -96,8 +98,10 @@ def _shares(images: int, fraction: float, groups: int) -> list[float]:
     return [float(images - val), float(val)]
 
 
-def _lacking(wanted: dict[int, list[float]], count: Counter[int], side: int) -> float:
-    return sum(wanted[label][side] for label in count)
+def _neediest(wanted: dict[int, list[float]], label: int, count: Counter[int]) -> int:
+    """The side that lacks more of `label`; of equal ones that which lacks more of the group's other labels."""
+    train, val = ((wanted[label][side], sum(wanted[other][side] for other in count)) for side in (TRAIN, VAL))
+    return VAL if val > train else TRAIN
 
 
 def _repair(counts: list[Counter[int]], side: list[int]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from multimodal.checkpoint import is_model_folder, load_folder
+from multimodal.checkpoint.fit import assign
 from multimodal.errors import ArgumentError, nearest
 from multimodal.hub.placing import find_device, find_dtype
 from multimodal.models.classifier import Classifier
@@ -63,7 +64,7 @@ def _prefix(source: str | Path) -> tuple[str | None, str]:
 def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> Classifier:
     if is_model_folder(folder):
         model = load_folder(folder, device=device, dtype=dtype)
-        return model if pretrained else model.config.build(model.labels).to(device, dtype).eval()
+        return model if pretrained else _fresh(model, device, dtype)
     if not folder.exists():
         raise ArgumentError(_no_folder(folder))
     if (folder / "open_clip_config.json").exists():
@@ -87,6 +88,12 @@ def _from_timm_folder(folder: Path, pretrained: bool, device: torch.device, dtyp
 
     model, name, arguments = timm_folder(folder, pretrained=pretrained)
     return from_timm(model, name, arguments, trained=pretrained, device=device, dtype=dtype)
+
+
+def _fresh(model: Classifier, device: torch.device, dtype: torch.dtype) -> Classifier:
+    found = model.config.build(model.labels)
+    assign(found, found.state_dict(), device, dtype)
+    return found.eval()
 
 
 def _no_folder(folder: Path) -> str:

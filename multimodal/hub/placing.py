@@ -25,15 +25,17 @@ def find_device(device: str | torch.device) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
+    kinds = _DEVICES[1:]
+    kind, _, index = str(device).partition(":")
+    if kind not in kinds or not (index.isdecimal() or not index):
         known = ", ".join(map(repr, _DEVICES))
-        clause = nearest(str(device), _DEVICES)
-        raise ArgumentError(f"device is {device!r}; it must be one of {known}, or as 'cuda:1'.{clause}") from error
-    count = {"cuda": torch.cuda.device_count(), "mps": int(_has_mps())}.get(found.type)
-    if count is not None and (found.index or 0) >= count:
-        have = f"has {count} of that kind" if count else "has none of that kind"
+        raise ArgumentError(
+            f"device is {str(device)!r}; it must be one of {known}, or as 'cuda:1'.{nearest(kind, _DEVICES)}"
+        )
+    found = torch.device(device)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(_has_mps())}[found.type]
+    if (found.index or 0) >= count:
+        have = f"has {count} of that kind, counted from 0" if count else "has none of that kind"
         raise ArgumentError(f"device is {str(device)!r}, but this machine {have}; use 'auto' or 'cpu'.")
     return found
 

@@ -4,13 +4,13 @@ A wrapped model keeps timm's body, and its last linear layer becomes our head. A
 heads as in LeViT, an MLP as in CAFormer): of those the features are taken and the head is left out, so that they can be
 fine-tuned, and `predict` says that they have no classes.
 
-Refs: temperature-free probabilities, labels and preprocessing are those of timm's `pretrained_cfg`
+Labels and preprocessing are those of timm's `pretrained_cfg`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +85,10 @@ def from_timm(
 def _express(model: nn.Module) -> Reading:
     """On the shared backbone."""
     encoder, layout = read_vit(model)
-    m: Any = model
+    m: Any = model  # attributes that timm's annotations do not declare
     heads = [m.head, m.head_dist] if isinstance(model, VisionTransformerDistilled) else [m.head]
     linear = all(isinstance(head, nn.Linear) and head.bias is not None for head in heads)
-    need(linear or (isinstance(m.head, nn.Identity) and len(heads) == 1), "a head that is not one linear layer")
+    need(linear or (len(heads) == 1 and isinstance(heads[0], nn.Identity)), "a head that is not one linear layer")
     config = ClassifierConfig(
         encoder=encoder,
         classes=m.head.out_features if linear else 0,
@@ -110,7 +110,7 @@ def _wrap(model: nn.Module, name: str, arguments: Mapping[str, Any], lacking: st
     classifier, convolution, classes = _last_layer(model, extra)
     table = timm_any(ours, classifier, convolution=convolution)
     if classifier is None:
-        table += Table(*(Ignore(key, "the model's own head, which is not one linear layer") for key in extra))
+        table = Table(*table.rows, *(Ignore(key, "the model's own head, not one linear layer") for key in extra))
     return Reading(ClassifierConfig(encoder=encoder, classes=classes, transform=transform), table, lacking)
 
 
@@ -166,18 +166,23 @@ def find_transform(model: nn.Module, size: tuple[int, int] | None) -> ImageTrans
         resize=resize,  # pyright: ignore[reportArgumentType]
         crop_fraction=float(data["crop_pct"]) if resize == "crop" else 1.0,
         interpolation=data["interpolation"],
-        mean=tuple(map(float, data["mean"])),
-        std=tuple(map(float, data["std"])),
+        mean=_three(data["mean"]),
+        std=_three(data["std"]),
     )
+
+
+def _three(values: Iterable[float]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def find_labels(model: nn.Module, classes: int) -> list[str] | None:
     """Names of the classes: the checkpoint's own; else ImageNet's where there are as many; None: not known."""
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", {})
-    names, described = cfg.get("label_names"), cfg.get("label_descriptions") or {}
+    names: Any = cfg.get("label_names")
+    described: Any = cfg.get("label_descriptions") or {}
     if isinstance(names, Mapping):
-        by_index = {int(index): name for index, name in names.items()}
-        names = [by_index.get(i, str(i)) for i in range(classes)]
+        names = [names.get(i, names.get(str(i), str(i))) for i in range(classes)]
     if not names:
         subset = infer_imagenet_subset({"num_classes": classes})
         if subset is None:

@@ -26,7 +26,7 @@ _CROP_MODE = {"crop": "center", "squash": "squash", "pad": "border"}
 
 
 def export_timm(classifier: Classifier, name: str | None = None, **arguments: Any) -> dict[str, Tensor]:
-    """The weights of `classifier` under timm's names: `timm.create_model(name, num_classes=n).load_state_dict` takes them.
+    """The weights of `classifier` under timm's names, which `timm.create_model(name, num_classes=n)` loads strictly.
 
     Args:
         classifier: a model that `load` made from timm, fine-tuned or not, or one with the same layers.

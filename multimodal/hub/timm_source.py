@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from urllib.error import URLError
 
 import timm
+import torch
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError, RepositoryNotFoundError
 from safetensors import SafetensorError
@@ -22,7 +25,10 @@ from multimodal.errors import ArgumentError, DataError, nearest
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm's repositories have them, the first preferred
 _PATIENCE = 10.0  # seconds to wait for the hub's first answer
-_MISFITS = (RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError, SafetensorError)
+_MISFITS = (  # what timm, torch and safetensors raise over damaged files and configs
+    *(OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError),
+    *(SafetensorError, UnpicklingError),
+)
 
 
 def timm_by_name(name: str, *, pretrained: bool) -> tuple[nn.Module, str]:
@@ -48,18 +54,18 @@ def timm_by_name(name: str, *, pretrained: bool) -> tuple[nn.Module, str]:
     if cfg is None or not cfg.has_weights:
         near = nearest(architecture, timm.list_models(pretrained=True))
         raise ArgumentError(f"timm publishes no weights of {full}; use pretrained=False for fresh ones.{near}")
-    if cfg.hf_hub_id:
-        local = _download(full, cfg.hf_hub_id)
-        overlay = {"source": "local-dir", "file": str(local), "custom_load": False}
-        cure = f"Remove {local} to have them downloaded again."
-    else:
-        overlay, cure = None, "Remove it from torch's cache to have it downloaded again."
+    local = _download(full, cfg.hf_hub_id) if cfg.hf_hub_id else None
+    overlay = {"source": "local-dir", "file": str(local), "custom_load": False} if local else None
     try:
         return timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay), full
-    except OSError as error:
+    except URLError as error:  # a few old models are not on the hub; timm itself fetches those
         raise _unreachable(full, str(cfg.url), error) from error
     except _MISFITS as error:
-        raise DataError(f"The weights of timm:{full} are damaged: {_first_line(error)} {cure}") from error
+        where = local or torch.hub.get_dir()
+        raise DataError(
+            f"The weights of timm:{full} in {where} cannot be used: {_first_line(error)} Remove them there to "
+            "have them downloaded again."
+        ) from error
 
 
 def timm_folder(folder: Path, *, pretrained: bool) -> tuple[nn.Module, str, dict[str, Any]]:
@@ -145,8 +151,8 @@ def _download(name: str, hub_id: str) -> Path:
 def _unreachable(name: str, address: str, error: Exception) -> DataError:
     return DataError(
         f"The weights of timm:{name} could not be downloaded from {address} ({_first_line(error).rstrip('.')}). Check "
-        "the connection (HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE are obeyed), give a local model folder instead, or "
-        "pretrained=False for fresh weights."
+        "the connection (HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE are obeyed), give the path of a model folder "
+        "instead, or pretrained=False for fresh weights."
     )
 
 
@@ -155,9 +161,9 @@ def _no_weights(folder: Path) -> str:
     if not pickles:
         return f"{folder} holds no {_WEIGHTS[0]}; copy the whole folder again."
     return (
-        f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read, so it is not. Convert "
-        f"it once, where you trust it: `from safetensors.torch import save_file; import torch; save_file(torch.load("
-        f"{pickles[0]!r}, weights_only=True), {_WEIGHTS[0]!r})`."
+        f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read, so it is not. "
+        f"Convert it, if you trust it, there: `import torch; from safetensors.torch import save_file; "
+        f"save_file(torch.load({pickles[0]!r}, weights_only=True), {_WEIGHTS[0]!r})`."
     )
 
 

@@ -84,7 +84,8 @@ def read_reduced(source: ImageSource, *, min_side: MinSide) -> tuple[Image.Image
     At 1/8 a JPEG of 1001 pixels becomes 126, of which the last is covered by one eighth only. Whoever resizes exactly
     must resize this box (`Image.resize(..., box=box)`), and take proportions from it: its sides are the full ones
     divided by 1, 2, 4 or 8, without rounding. Otherwise the result is stretched and often shifted by a pixel, which
-    a vision transformer notices: embeddings fell to a cosine of 0.95 with the full decode, instead of 0.9995.
+    a vision transformer notices: of photographs at 64 pixels the worst embedding had a cosine of 0.984 with that of
+    the full decode, instead of 0.9998.
 
     Raises:
         MediaError: not a readable image, or more than `MAX_PIXELS`.

@@ -84,7 +84,8 @@ def _attention_relevance(
     classifier: Any, x: Tensor, label: str | None, method: Method
 ) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
     encoder: ImageEncoder = classifier.encoder
-    with recorded(encoder.backbone) as weights, recorded(encoder.pool) as last, _entering(encoder.pool) as entered:
+    entered: list[Tensor] = []  # the pool: 1 t d
+    with recorded(encoder.backbone) as weights, recorded(encoder.pool) as last, _entering(encoder.pool, entered):
         logits = classifier(x)
     index = _index(classifier, logits, label)
     weights += last  # of each layer 1 h t t; of a pool with attention 1 h 1 t
@@ -125,58 +126,67 @@ def _grad_cam(
     classifier: Any, x: Tensor, label: str | None, method: Method
 ) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
     encoder: TimmEncoder = classifier.encoder
-    with _feature_map(encoder.model) as found:
+    with _feature_maps(encoder.model) as found:
         logits = classifier(x)
     index = _index(classifier, logits, label)
-    features = found[0] if found else None
-    slope = torch.autograd.grad(logits[0, index], features, allow_unused=True)[0] if features is not None else None
-    if features is None or slope is None:
-        raise ArgumentError(f"{encoder.config.name} makes no map of features, so it cannot be shown where it looks.")
-    if features.ndim == 3:  # tokens; class and register tokens stand in front
-        patch: Any = encoder.model.patch_embed.patch_size  # type: ignore[union-attr]
-        grid = x.shape[-2] // patch[0], x.shape[-1] // patch[1]
-        features, slope = (
-            part[:, -grid[0] * grid[1] :].unflatten(1, grid).permute(0, 3, 1, 2) for part in (features, slope)
-        )
-    elif getattr(encoder.model, "output_fmt", "NCHW") == "NHWC":
-        features, slope = features.permute(0, 3, 1, 2), slope.permute(0, 3, 1, 2)
-    importance = slope[0].float().mean((-2, -1), keepdim=True)  # d 1 1
-    return (importance * features[0].float()).sum(0).clamp(min=0), logits, index
+    for features in found:
+        slope = torch.autograd.grad(logits[0, index], features, retain_graph=True, allow_unused=True)[0]
+        if slope is None:
+            continue
+        maps = [_as_map(part, x, encoder.model) for part in (features, slope)]
+        if maps[1] is not None and maps[1].any():  # behind the last block, only the class token may be read
+            importance = maps[1].float().mean((-2, -1), keepdim=True)  # d 1 1
+            return (importance * maps[0].float()).sum(0).clamp(min=0), logits, index
+    raise ArgumentError(f"{encoder.config.name} makes no map of features, so it cannot be shown where it looks.")
 
 
 @contextmanager
-def _feature_map(model: nn.Module) -> Iterator[list[Tensor]]:
-    """The last feature map of a timm model: what `forward_features` gives, or what the last block of tokens takes."""
+def _feature_maps(model: nn.Module) -> Iterator[list[Tensor]]:
+    """What may show where a timm model looks: what its `forward_features` gives, then what its last block takes."""
     found: list[Tensor] = []
     forward_features: Any = model.forward_features
-    own = "forward_features" in vars(model)  # somebody replaced it before us
+    own = "forward_features" in model.__dict__  # somebody replaced it before us
 
     def watched(*arguments: Any, **options: Any) -> Any:
         result = forward_features(*arguments, **options)
-        if isinstance(result, Tensor) and result.ndim == 4:
-            found.insert(0, result)
+        found.insert(0, result)
         return result
 
     blocks = getattr(model, "blocks", None)
     last = blocks[-1] if isinstance(blocks, nn.ModuleList | nn.Sequential) and len(blocks) else nn.Identity()
     try:
         model.forward_features = watched  # type: ignore[assignment]
-        with _entering(last) as tokens:
+        with _entering(last, found):
             yield found
-        found += [x for x in tokens if x.ndim == 3 and hasattr(model, "patch_embed")]
+        found[:] = [x for x in found if isinstance(x, Tensor)]
     finally:
         del model.forward_features
         if own:
             model.forward_features = forward_features
 
 
+def _as_map(features: Tensor, x: Tensor, model: nn.Module) -> Float[Tensor, "d y x"] | None:
+    """The feature map of one image, from however timm has it; None where tokens do not fill a grid.
+
+    Tokens are laid out in the proportions of the pixels; those that are left over stand in front.
+    """
+    if features.ndim == 4:
+        return features[0].movedim(-1, 0) if getattr(model, "output_fmt", "NCHW") == "NHWC" else features[0]
+    if features.ndim == 3:
+        ratio = x.shape[-2] / x.shape[-1]
+        for t in range(features.shape[1], max(features.shape[1] - 17, 0), -1):
+            rows, columns = round((t * ratio) ** 0.5), round((t / ratio) ** 0.5)
+            if rows * columns == t:
+                return features[0, -t:].t().unflatten(1, (rows, columns))
+    return None
+
+
 @contextmanager
-def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
-    """The first argument of each call of `module`."""
-    found: list[Tensor] = []
+def _entering(module: nn.Module, found: list[Tensor]) -> Iterator[None]:
+    """Append to `found` the first argument of each call of `module`."""
     handle = module.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0]))
     try:
-        yield found
+        yield
     finally:
         handle.remove()
 

@@ -10,7 +10,7 @@ Refs: ViT arXiv:2010.11929
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ class TimmEncoder(nn.Module):
             if name in _READING:
                 raise ArgumentError(f"{name!r} makes timm read a file; the arguments of a config may not do so.")
         arguments = {name: list(v) if isinstance(v, tuple) else v for name, v in config.arguments}
-        self.model = timm.create_model(config.name, pretrained=False, **{**arguments, "num_classes": 0})
+        self.model: Any = timm.create_model(config.name, pretrained=False, **{**arguments, "num_classes": 0})
         # Not `num_features`: some models (MobileNetV3) widen the pooled features in a head that they keep.
         self.width: int = getattr(self.model, "head_hidden_size", self.model.num_features)
 

@@ -73,13 +73,19 @@ def read_block(module: nn.Module) -> tuple[BlockConfig, MlpLayout]:
     if norm is None:
         raise NotExpressible("a block without norms")
     if isinstance(b, EvaBlock):
-        scales = [float(b.init_values) if gamma is not None else None for gamma in (b.gamma_1, b.gamma_2)]
+        scales = [b.init_values if gamma is not None else None for gamma in (b.gamma_1, b.gamma_2)]
     else:
-        scales = [float(s.init_values) if isinstance(s, layers.LayerScale) else None for s in (b.ls1, b.ls2)]
+        scales = [s.init_values if isinstance(s, layers.LayerScale) else None for s in (b.ls1, b.ls2)]
     mlp, layout = read_mlp(b.mlp)
     dropout = same([b.attn.proj_drop.p, b.mlp.drop2.p], "two dropout rates in a block")
     scale = same(scales, "layer scale on one branch alone")
-    config = BlockConfig(attention=read_attention(b.attn), mlp=mlp, norm=norm, layer_scale=scale, dropout=dropout)
+    config = BlockConfig(
+        attention=read_attention(b.attn),
+        mlp=mlp,
+        norm=norm,
+        layer_scale=float(scale) if scale is not None else None,
+        dropout=dropout,
+    )
     return config, layout
 
 

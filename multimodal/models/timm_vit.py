@@ -136,7 +136,7 @@ def _attention_pool(module: nn.Module, include_prefix: bool) -> AttentionPoolCon
     need(type(module) is layers.AttentionPoolLatent, f"the pooling {type(module).__name__}")
     a: Any = module
     need(a.pos_embed is None and a.latent_len == 1 and a.pool == "token", "attention pooling with several queries")
-    need(isinstance(a.q, nn.Linear) and a.mlp is not None, "attention pooling without projections")
+    need(isinstance(a.q, nn.Linear) and isinstance(a.mlp, nn.Module), "attention pooling without projections")
     mlp, _ = read_mlp(a.mlp)
     norm = read_norm(a.norm)
     if norm is None or not isinstance(mlp, MlpConfig):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from multimodal.weights.keymap import Row, Table
+from multimodal.weights.keymap import Row, Table, layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,22 +47,17 @@ def timm_vit(layout: Layout) -> Table:
     return Table(
         *_stem(layout),
         *block.under(theirs="blocks.{i}.", ours="encoder.backbone.blocks.{i}.").rows,
-        *_layer("norm", "encoder.backbone.norm"),
-        *_layer("fc_norm", "encoder.norm"),
+        *layer("norm", "encoder.backbone.norm"),
+        *layer("fc_norm", "encoder.norm"),
         *Table(*_pool(layout)).under(theirs="attn_pool.", ours="encoder.pool.").rows,
-        *_layer("head", "head.token" if layout.distilled else "head.1"),
-        *_layer("head_dist", "head.distillation"),
+        *layer("head", "head.token" if layout.distilled else "head.1"),
+        *layer("head_dist", "head.distillation"),
     )
-
-
-def _layer(theirs: str, ours: str) -> list[Row]:
-    """A linear layer or a norm."""
-    return [Row(f"{theirs}.{kind}", f"{ours}.{kind}") for kind in ("weight", "bias")]
 
 
 def _stem(layout: Layout) -> list[Row]:
     flat = (1, -1, layout.dim)  # vectors stand in rows here, in one batch of rows there
-    rows = [*_layer("patch_embed.proj", "encoder.tokenizer.patches"), *_layer("norm_pre", "encoder.tokenizer.norm")]
+    rows = [*layer("patch_embed.proj", "encoder.tokenizer.patches"), *layer("norm_pre", "encoder.tokenizer.norm")]
     names, lengths = [name for name, _ in layout.prefix], tuple(length for _, length in layout.prefix)
     if len(names) == 1:
         rows.append(Row(names[0], "encoder.tokenizer.prefix", shape=flat))
@@ -76,7 +71,7 @@ def _attention(layout: Layout) -> list[Row]:
     names = [("q_norm", "q_norm"), ("k_norm", "k_norm"), ("norm", "out_norm"), ("proj", "out")]
     if layout.qkv == "separate":
         names += [("q_proj", "q"), ("k_proj", "k"), ("v_proj", "v")]
-    rows = [row for theirs, ours in names for row in _layer(f"attn.{theirs}", f"attention.{ours}")]
+    rows = [row for theirs, ours in names for row in layer(f"attn.{theirs}", f"attention.{ours}")]
     if layout.qkv != "separate":
         rows.append(Row("attn.qkv.weight", "attention.{q,k,v}.weight"))
     if layout.qkv == "fused":
@@ -94,13 +89,13 @@ def _mlp(layout: Layout) -> list[Row]:
         "gate apart": [("fc1_g", "gate"), ("fc1_x", "up")],
     }[layout.mlp]
     names += [("norm", "norm"), ("fc2", "down")]
-    return [row for theirs, ours in names for row in _layer(f"mlp.{theirs}", f"mlp.{ours}")]
+    return [row for theirs, ours in names for row in layer(f"mlp.{theirs}", f"mlp.{ours}")]
 
 
 def _branches(layout: Layout) -> list[Row]:
     first, second = ("ls1.gamma", "ls2.gamma") if layout.layer_scale == "ls" else ("gamma_1", "gamma_2")
     scales = [Row(first, "attention_branch.scale"), Row(second, "mlp_branch.scale")]
-    return [*_layer("norm1", "attention_branch.norm"), *_layer("norm2", "mlp_branch.norm"), *scales]
+    return [*layer("norm1", "attention_branch.norm"), *layer("norm2", "mlp_branch.norm"), *scales]
 
 
 def _pool(layout: Layout) -> list[Row]:
@@ -117,4 +112,4 @@ def _pool(layout: Layout) -> list[Row]:
         ("mlp.fc2", "mlp.down"),
     ]
     latent = Row("latent", "query", shape=(1, -1, layout.dim))
-    return [latent, *(row for theirs, ours in names for row in _layer(theirs, ours))]
+    return [latent, *(row for theirs, ours in names for row in layer(theirs, ours))]

@@ -1,4 +1,4 @@
-"""What the stack itself does: shared layers, fresh weights, checkpointing, positions; its variants are in the contract."""
+"""What the stack itself does: shared layers, fresh weights, checkpointing, positions; variants are in the contract."""
 
 from dataclasses import replace
 

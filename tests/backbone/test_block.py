@@ -94,3 +94,4 @@ def test_drop_path_grows_with_depth():
     for found, rate in zip(rates(depth=4), [0.0, 0.1, 0.2, 0.3], strict=True):
         assert found == pytest.approx((rate,) * 3)
     assert rates(depth=1) == [(0.0,) * 3]
+    assert rates(depth=4, shared=True) == [(0.3,) * 3]

@@ -126,6 +126,17 @@ def test_rows_that_pause(case):
 
 
 @torch.no_grad()
+def test_padding_takes_no_room():
+    """A full row may sit through a chunk of others, its padding beyond the capacity."""
+    backbone, _ = build(CONFIGS["rotary"])
+    cache, keep = backbone.new_cache(2, 6), torch.tensor([[True] * 6, [True, True] + [False] * 4])
+    backbone(X[:2, :6], mask=Mask(causal=True, keep=keep), cache=cache)
+    keep = torch.tensor([[False] * 4, [True] * 4])
+    found = backbone(X[:2, 2:6], mask=Mask(causal=True, keep=keep), cache=cache)
+    close(found[1], backbone(X[1:2, :6], mask=CAUSAL)[0, 2:])
+
+
+@torch.no_grad()
 def test_context_is_projected_once():
     backbone, context = build(CONFIGS["cross"])
     calls = []

@@ -1,49 +1,17 @@
-"""media: every kind of file becomes the right upright RGB picture; every bad one becomes one sentence."""
+"""Every kind of image file becomes the right upright RGB picture, at reduced scale too."""
 
 import io
-import os
 import struct
 import threading
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import QUARTERS, difference, encoded, exif_of, picture, png_chunk
 from PIL import Image, ImageFile, ImageOps
 
-from multimodal.media import MAX_PIXELS, MediaError, find_images, is_junk, probe_image, read_image, read_reduced
-
-QUARTERS = np.array([[[250, 10, 20], [10, 240, 30]], [[20, 30, 245], [240, 235, 15]]], dtype=np.uint8)  # r g / b y
-
-
-def picture(width: int = 48, height: int = 32) -> Image.Image:
-    """Four flat quarters: red, green / blue, yellow; no symmetry, JPEG-friendly."""
-    return Image.fromarray(QUARTERS.repeat(height // 2, axis=0).repeat(width // 2, axis=1))
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def difference(image: Image.Image, expected: Image.Image | np.ndarray) -> int:
-    assert image.mode == "RGB"
-    a, b = np.asarray(image).astype(int), np.asarray(expected).astype(int)
-    assert a.shape == b.shape
-    return int(np.abs(a - b).max())
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def exif_of(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
-
+from multimodal.media import probe_image, read_image, read_reduced
 
 # --- orientation ---
 
@@ -202,50 +170,6 @@ def test_first_frame(kind):
     assert difference(read_image(data), picture()) <= (0 if kind != "GIF" else 8)
 
 
-# --- sources ---
-
-
-def test_sources_agree(tmp_path):
-    data = encoded(picture(), "PNG")
-    path = tmp_path / "día 猫.png"
-    path.write_bytes(data)
-    stream = io.BytesIO(data)
-    stream.seek(5)  # read from its start all the same
-    array = np.asarray(picture())
-    for source in (path, str(path), data, stream, picture(), array, array / 255, (array / 255).astype(np.float32)):
-        assert difference(read_image(source), picture()) == 0
-    with path.open("rb") as file:
-        assert difference(read_image(file), picture()) == 0
-        assert not file.closed
-
-
-def test_stream_that_cannot_seek():
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "wb") as file:
-        file.write(encoded(picture(), "PNG"))
-    with os.fdopen(reading, "rb") as file:
-        assert difference(read_image(file), picture()) == 0
-
-
-def test_arrays():
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert np.array_equal(np.asarray(read_image(grey)), grey[..., None].repeat(3, axis=-1))
-    clear = np.dstack([QUARTERS, np.zeros((2, 2), dtype=np.uint8)])
-    assert np.asarray(read_image(clear)).min() == 255
-    for array, what in [
-        (np.zeros((3, 8, 8), np.uint8), "3 x 8 x 8"),
-        (np.zeros((0, 8, 3), np.uint8), "0 x 8 x 3"),
-        (np.zeros(5, np.uint8), "channels last"),
-        (np.full((2, 2), 1.5), "outside of"),
-        (np.full((2, 2), np.nan), "outside of"),
-        (np.zeros((2, 2), np.uint16), "uint16"),
-    ]:
-        with pytest.raises(MediaError, match=what):
-            read_image(array)
-    with pytest.raises(TypeError):
-        read_image([1, 2])  # type: ignore[arg-type]
-
-
 def test_probe_reads_the_header_only():
     data = encoded(picture().convert("CMYK"), "JPEG")
     info = probe_image(data[: len(data) - 60])  # the body is cut short, which the header cannot know
@@ -292,115 +216,7 @@ def test_the_box_follows_the_orientation(orientation):
     assert errors[0] < 0.7 * errors[1]
 
 
-# --- what is refused ---
-
-
-def refused(source) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(MediaError) as caught:
-            read_image(source)
-    message = str(caught.value)
-    assert message.endswith(".")
-    assert "\n" not in message
-    return message
-
-
-def test_too_many_pixels_are_refused_by_the_header():
-    ihdr = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", ihdr) + png_chunk(b"IDAT", zlib.compress(b"\0" * 100))
-    jpeg = bytearray(encoded(picture(), "JPEG"))
-    at = jpeg.index(b"\xff\xc0") + 5
-    jpeg[at : at + 4] = struct.pack(">HH", 50_000, 50_000)
-    bmp = bytearray(encoded(picture(), "BMP"))
-    bmp[18:26] = struct.pack("<ii", 50_000, 50_000)
-    for data in (png, bytes(jpeg), bytes(bmp)):
-        assert "50000 x 50000" in refused(data)
-        with pytest.raises(MediaError):
-            read_image(data, min_side=8)
-        with pytest.raises(MediaError):
-            probe_image(data)
-
-
-def test_large_but_allowed_pictures_raise_no_warning():
-    width, height = 20_000, MAX_PIXELS // 20_000
-    ihdr = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", ihdr) + png_chunk(b"IDAT", zlib.compress(b"\0" * 100))
-    assert Image.MAX_IMAGE_PIXELS is not None and width * height > 2 * Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert probe_image(png).width == width
-
-
-def test_refused_files(tmp_path):
-    def message(name: str, content: bytes) -> str:
-        path = tmp_path / name
-        path.write_bytes(content)
-        text = refused(path)
-        assert name in text
-        return text
-
-    jpeg, png = encoded(picture(), "JPEG"), encoded(picture(), "PNG")
-    assert "empty" in message("a.jpg", b"")
-    assert "text file" in message("b.jpg", "Liebe Grüße, 猫\n".encode() * 100)
-    assert "<!DOCTYPE html>" in message("c.jpg", b"<!DOCTYPE html><html></html>")
-    assert "SVG" in message("d.svg", b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>')
-    assert "HEIC" in message("e.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
-    assert "HEIC" in message("f.heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + b"\0" * 100)
-    assert "JPEG XL" in message("g.jxl", b"\xff\x0a" + b"\0" * 100)
-    assert "truncated" in message("h.jpg", jpeg[:-20])
-    assert "cannot be decoded" in message("i.png", png[: len(png) * 2 // 3])
-    assert "cannot be decoded" in message("j.png", png[:20])
-    assert "cannot be decoded" in message("k.jpg", jpeg[:30])
-    assert "not an image" in message("l.jpg", bytes(range(256)))
-    assert "not an image" in message("m.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-
-
-def test_damaged_bytes_never_raise_anything_else():
-    random = np.random.default_rng(0)
-    kinds = {"JPEG": {}, "PNG": {}, "GIF": {}, "WEBP": {}, "TIFF": {"compression": "tiff_lzw"}, "BMP": {}, "PPM": {}}
-    for kind, options in kinds.items():
-        data = np.frombuffer(encoded(picture(), kind, **options), dtype=np.uint8)
-        for _ in range(30):
-            broken = data.copy()
-            broken[random.integers(0, len(data), 6)] = random.integers(0, 256, 6, dtype=np.uint8)
-            try:
-                image = read_image(broken[: random.integers(4, len(data) + 1)].tobytes())
-            except MediaError as error:
-                assert str(error).endswith(".")
-            else:
-                assert image.mode == "RGB"
-
-
-def test_things_that_are_not_files(tmp_path):
-    assert "folder" in refused(tmp_path)
-    assert "does not exist" in refused(tmp_path / "none.jpg")
-    (tmp_path / "broken.jpg").symlink_to(tmp_path / "none.jpg")
-    assert "link" in refused(tmp_path / "broken.jpg")
-    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
-    assert "loop.jpg" in refused(tmp_path / "loop.jpg")
-    assert "null" in refused("a\0b.jpg")
-    assert "device" in refused("/dev/zero")
-    os.mkfifo(tmp_path / "pipe.jpg")
-    messages = []
-    reader = threading.Thread(target=lambda: messages.append(refused(tmp_path / "pipe.jpg")), daemon=True)
-    reader.start()
-    reader.join(timeout=5)
-    assert messages and "pipe" in messages[0]
-
-
-def test_no_permission(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(encoded(picture(), "PNG"))
-
-    def denied(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", denied)
-    assert "Permission denied" in refused(path)
-    monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(MediaError, match="Permission denied"):
-        find_images(tmp_path)
+# --- manners ---
 
 
 def test_pillow_is_left_as_it_is():
@@ -424,58 +240,3 @@ def test_threads_read_the_same():
     for thread in threads:
         thread.join()
     assert together == alone
-
-
-# --- finding ---
-
-
-def test_find_images(tmp_path):
-    names = ["b/2.PNG", "b/1.jpg", "a.b/ü 猫.webp", "a/x.jpeg", "z.heic", "folder.jpg/y.tif"]
-    other = ["notes.txt", ".DS_Store", "a/._x.jpeg", "a/Thumbs.db", "desktop.ini", ".hidden/c.jpg", "__MACOSX/d.jpg"]
-    for name in names + other + ["@eaDir/e.jpg"]:
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    root = tmp_path / "photos"
-    found = [path.relative_to(root).as_posix() for path in find_images(root)]
-    assert found == sorted(names)
-    assert find_images(str(root)) == find_images(root)
-
-
-def test_links_are_followed_once_and_never_replace_a_folder(tmp_path):
-    root, outside = tmp_path / "photos", tmp_path / "outside"
-    for folder in (root / "m", outside):
-        folder.mkdir(parents=True)
-        (folder / "x.jpg").write_bytes(b"x")
-    (root / "m" / "up").symlink_to(root)  # a loop
-    (root / "a").symlink_to(root / "m")  # sorts before the folder it points to
-    (root / "o1").symlink_to(outside)
-    (root / "o2").symlink_to(outside)
-    (root / "self").symlink_to(root / "self")
-    (root / "copy.jpg").symlink_to(outside / "x.jpg")  # a linked file is a file
-    (root / "gone.jpg").symlink_to(outside / "gone.jpg")  # to be reported when it is read
-    found = [path.relative_to(root).as_posix() for path in find_images(root)]
-    assert found == ["copy.jpg", "gone.jpg", "m/x.jpg", "o1/x.jpg"]
-
-
-def test_folders_that_cannot_be_listed(tmp_path):
-    with pytest.raises(MediaError, match=r"none cannot be listed: No such file"):
-        find_images(tmp_path / "none")
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    with pytest.raises(MediaError, match=r"a\.jpg cannot be listed: Not a directory"):
-        find_images(tmp_path / "a.jpg")
-
-
-def test_junk():
-    for name in (".DS_Store", "a/._b.jpg", "Thumbs.db", "THUMBS.DB", "x/desktop.ini", ".git", "__MACOSX"):
-        assert is_junk(name)
-    for name in ("a.jpg", ".hidden/a.jpg", "thumbs.jpg", "_a.jpg"):
-        assert not is_junk(name)
-
-
-def test_names_that_are_not_text_can_be_shown(tmp_path):
-    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.jpg")
-    with pytest.raises(MediaError) as caught:
-        read_image(path)
-    str(caught.value).encode("utf-8")
-    assert "\n" not in str(caught.value)

@@ -1,0 +1,38 @@
+"""`multimodal check PATH`: what is wrong with a set of labelled images, before any training.
+
+The report goes to stdout, for people or with `--json` for programs; the exit code is 1 where it holds an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "look for what is wrong with labelled images: damaged files, duplicates, uneven classes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `run` takes."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="a folder with one folder for each class (in train/ and val/ or not), a CSV, TSV or JSONL table of paths "
+        "and labels, a tar shard or a folder of shards",
+    )
+    parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
+    parser.add_argument(
+        "--separator", default="|", metavar="SIGN", help="between several labels of an image (default: |); '' for none"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, and print; the exit code."""
+    from rich.console import Console
+
+    from multimodal.data.check import check
+
+    report = check(arguments.path, separator=arguments.separator or None)
+    if arguments.json:
+        print(report.to_json())
+    else:
+        Console().print(report, soft_wrap=True)
+    return 0 if report.ok else 1
