@@ -42,11 +42,11 @@ def vit(
     return randomized(config.build(LABELS))
 
 
-def wrapped(name: str = "test_resnet", *, size: int = 64) -> Classifier:
+def wrapped(name: str = "test_resnet", *, size: int = 64, **parts) -> Classifier:
     """A small model of timm's own tests, wrapped."""
-    transform = ImageTransformConfig(size=(size, size), crop_fraction=1.0)
-    config = ClassifierConfig(encoder=TimmEncoderConfig(name=name), classes=len(LABELS), transform=transform)
-    return randomized(config.build(LABELS))
+    transform = parts.pop("transform", ImageTransformConfig(size=(size, size), crop_fraction=1.0))
+    encoder = TimmEncoderConfig(name=name)
+    return randomized(ClassifierConfig(encoder=encoder, classes=len(LABELS), transform=transform).build(LABELS))
 
 
 def randomized(model: Classifier) -> Classifier:

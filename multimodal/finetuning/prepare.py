@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,7 @@ from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.settings import AdaptConfig
 from multimodal.models.classifier import Classifier, LinearHeadConfig
 from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
+from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 BASELINE_IMAGES = 5_000  # as many training images at most make the class means
 
@@ -84,15 +86,14 @@ def adapt(model: Classifier, images: LabeledImages, config: AdaptConfig) -> Clas
     """
     transform = model.transform.config
     size = transform.size if config.image_size == min(transform.size) else (config.image_size, config.image_size)
-    adapted = replace(
-        model.config,
-        encoder=_with_drop_path(model.config.encoder, config.drop_path),
-        classes=len(images.labels),
+    adapted = with_head(
+        model,
+        images.labels,
         transform=replace(transform, size=size, resize=config.resize),
-        head=LinearHeadConfig(dropout=config.dropout),
+        drop_path=config.drop_path,
+        dropout=config.dropout,
         output="sigmoid" if images.multi_label else "softmax",
-    ).build(images.labels)
-    adapted.encoder.load_state_dict(model.encoder.state_dict())
+    )
     if config.method == "lora":
         if isinstance(adapted.config.encoder, TimmEncoderConfig):
             raise ArgumentError(
@@ -100,6 +101,28 @@ def adapt(model: Classifier, images: LabeledImages, config: AdaptConfig) -> Clas
                 "Use method='full' or 'linear'."
             )
         attach(adapted.encoder, LoraConfig(rank=config.rank, alpha=2.0 * config.rank))
+    return adapted
+
+
+def with_head(
+    model: Classifier,
+    labels: Sequence[str],
+    *,
+    transform: ImageTransformConfig | None = None,
+    drop_path: float = 0.0,
+    dropout: float = 0.0,
+    output: Literal["softmax", "sigmoid"] = "softmax",
+) -> Classifier:
+    """A copy of `model` with a fresh head for `labels`, and what training adds to its encoder."""
+    adapted = replace(
+        model.config,
+        encoder=_with_drop_path(model.config.encoder, drop_path),
+        classes=len(labels),
+        transform=transform or model.config.transform,
+        head=LinearHeadConfig(dropout=dropout),
+        output=output,
+    ).build(labels)
+    adapted.encoder.load_state_dict(model.encoder.state_dict())
     return adapted
 
 

@@ -27,7 +27,7 @@ from multimodal.models.image_encoder import TimmEncoder, TimmEncoderConfig
 from multimodal.models.timm_parts import NotExpressible, need
 from multimodal.models.timm_vit import read_vit
 from multimodal.tokenizers.image_transform import ImageTransformConfig
-from multimodal.weights.keymap import Ignore, Table
+from multimodal.weights.keymap import Table
 from multimodal.weights.timm_any import timm_any
 from multimodal.weights.timm_vit import timm_vit
 
@@ -108,9 +108,7 @@ def _wrap(model: nn.Module, name: str, arguments: Mapping[str, Any], lacking: st
     theirs, ours = model.state_dict(), body.model.state_dict()
     extra = [key for key in theirs if key not in ours]
     classifier, convolution, classes = _last_layer(model, extra)
-    table = timm_any(ours, classifier, convolution=convolution)
-    if classifier is None:
-        table = Table(*table.rows, *(Ignore(key, "the model's own head, not one linear layer") for key in extra))
+    table = timm_any(ours, classifier, convolution=convolution, left_out=[] if classifier else extra)
     return Reading(ClassifierConfig(encoder=encoder, classes=classes, transform=transform), table, lacking)
 
 
@@ -164,7 +162,9 @@ def find_transform(model: nn.Module, size: tuple[int, int] | None) -> ImageTrans
     return ImageTransformConfig(
         size=size or tuple(expected),
         resize=resize,  # pyright: ignore[reportArgumentType]
-        crop_fraction=float(data["crop_pct"]) if resize == "crop" else 1.0,
+        crop_fraction=min(float(data["crop_pct"]), 1.0)
+        if resize == "crop"
+        else 1.0,  # VOLO-D4's 1.15 adds a black frame
         interpolation=data["interpolation"],
         mean=_three(data["mean"]),
         std=_three(data["std"]),

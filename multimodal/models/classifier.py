@@ -179,16 +179,15 @@ class Classifier(nn.Module):
             for source, values, indices in zip(batch.sources, best.values.tolist(), best.indices.tolist(), strict=True):
                 yield Prediction(source, tuple(self.labels[i] for i in indices), tuple(values))
 
-    def explain(
-        self, image: Any, *, label: str | None = None, method: Literal["gradient", "rollout"] = "gradient"
-    ) -> Explanation:
+    def explain(self, image: Any, *, label: str | None = None, method: str = "gradient") -> Explanation:
         """Where the model looked: relevance of each place of the image for `label` (default: the likeliest).
 
-        `gradient` weights attention by its gradient for that label (Grad-CAM for models without attention);
-        `rollout` follows attention alone, whatever the label. `.save(path)` writes an overlay PNG.
+        Method "gradient" weights attention by its gradient for that label (Grad-CAM for wrapped models); "rollout"
+        follows attention alone, whatever the label. `.save(path)` writes an overlay PNG.
 
         Raises:
-            ArgumentError: an unknown label, or rollout on a model without attention.
+            ArgumentError: an unknown label or method, or rollout on a wrapped model.
+            MediaError: the image cannot be read.
         """
         return explain(self, image, label=label, method=method)
 

@@ -14,23 +14,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from multimodal.backbone.pool import ClassPool, MeanPool
+from multimodal.backbone.pool import ClassPool
 from multimodal.errors import ArgumentError, nearest
 from multimodal.media import read_image
 from multimodal.models.explanation import Explanation
 from multimodal.models.image_encoder import ImageEncoder, TimmEncoder
 from multimodal.models.watching import evaluating, recorded
 
-Method = Literal["gradient", "rollout"]
+METHODS = ("gradient", "rollout")
 
 
-def explain(classifier: Any, image: Any, *, label: str | None = None, method: Method = "gradient") -> Explanation:
+def explain(classifier: Any, image: Any, *, label: str | None = None, method: str = "gradient") -> Explanation:
     """What of `image` speaks for `label` (default: the likeliest) in the eyes of `classifier`, a `Classifier`.
 
     The classifier is the same afterwards: mode, gradients and kernels.
@@ -39,9 +39,9 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: Me
         ArgumentError: an unknown label or method, or one that does not fit the model.
         MediaError: the image cannot be read.
     """
-    if method not in get_args(Method):
-        known = " or ".join(map(repr, get_args(Method)))
-        raise ArgumentError(f"method is {method!r}; it must be {known}.{nearest(str(method), get_args(Method))}")
+    if method not in METHODS:
+        known = " or ".join(map(repr, METHODS))
+        raise ArgumentError(f"method is {method!r}; it must be {known}.{nearest(method, METHODS)}")
     if label is not None and label not in classifier.labels:
         raise ArgumentError(f"{label!r} is not a label of this model.{nearest(label, classifier.labels)}")
     if method == "rollout" and not isinstance(classifier.encoder, ImageEncoder):
@@ -81,49 +81,36 @@ def gradient_step(weights: Float[Tensor, "h t t"], gradient: Float[Tensor, "h t 
 
 
 def _attention_relevance(
-    classifier: Any, x: Tensor, label: str | None, method: Method
+    classifier: Any, x: Tensor, label: str | None, method: str
 ) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
     encoder: ImageEncoder = classifier.encoder
-    entered: list[Tensor] = []  # the pool: 1 t d
-    with recorded(encoder.backbone) as weights, recorded(encoder.pool) as last, _entering(encoder.pool, entered):
+    with recorded(encoder.backbone) as weights, recorded(encoder.pool) as last:
         logits = classifier(x)
     index = _index(classifier, logits, label)
     weights += last  # of each layer 1 h t t; of a pool with attention 1 h 1 t
     if method == "rollout":
-        slopes = [torch.ones_like(w) for w in weights]
-        step, tokens = rollout_step, None
+        slopes, step = [torch.ones_like(w) for w in weights], rollout_step
     else:
-        *slopes, slope = torch.autograd.grad(logits[0, index], [*weights, entered[0]])
-        step, tokens = gradient_step, (entered[0] * slope)[0].float().sum(-1)
+        slopes, step = torch.autograd.grad(logits[0, index], weights), gradient_step
     pairs = [(w[0].float(), g[0].float()) for w, g in zip(weights, slopes, strict=True)]
-    row = _pooled(encoder, entered[0].shape[1], pairs.pop() if last else None, tokens)
+    row = torch.zeros(weights[0].shape[-2], device=x.device)  # what the answer takes from each token
+    prefix = encoder.tokenizer.config.prefix
+    if last:
+        taken = (pairs[-1][0] * pairs[-1][1]).clamp(min=0).mean(0)[0]
+        row[len(row) - len(taken) :] = taken
+        pairs.pop()
+    elif isinstance(encoder.pool, ClassPool):
+        row[: encoder.pool.config.tokens] = 1.0
+    else:
+        row[prefix:] = 1.0
     for pair in reversed(pairs):  # back from the last layer to the first
         row = row @ step(*pair)
     config = replace(encoder.tokenizer.config, size=tuple(x.shape[-2:]))
-    return row[config.prefix :].unflatten(0, config.grid), logits, index
-
-
-def _pooled(
-    encoder: ImageEncoder, t: int, last: tuple[Tensor, Tensor] | None, products: Float[Tensor, " t"] | None
-) -> Float[Tensor, " t"]:
-    """What the pooled vector takes from each of `t` tokens; `last`: the pool's attention and its gradient.
-
-    A mean is attention whose weights are fixed: `products`, token · gradient, are its weights times their gradients.
-    """
-    row = torch.zeros(t, device=next(encoder.parameters()).device)
-    if isinstance(encoder.pool, ClassPool):
-        row[: encoder.pool.config.tokens] = 1.0
-    elif isinstance(encoder.pool, MeanPool):
-        first = 0 if encoder.pool.config.include_prefix else encoder.tokenizer.config.prefix
-        row[first:] = 1.0 if products is None else products[first:].clamp(min=0)
-    elif last is not None:
-        product = (last[0] * last[1]).clamp(min=0).mean(0)[0]
-        row[t - len(product) :] = product
-    return row
+    return row[prefix:].unflatten(0, config.grid), logits, index
 
 
 def _grad_cam(
-    classifier: Any, x: Tensor, label: str | None, method: Method
+    classifier: Any, x: Tensor, label: str | None, method: str
 ) -> tuple[Float[Tensor, "y x"], Float[Tensor, "1 c"], int]:
     encoder: TimmEncoder = classifier.encoder
     with _feature_maps(encoder.model) as found:
@@ -131,12 +118,11 @@ def _grad_cam(
     index = _index(classifier, logits, label)
     for features in found:
         slope = torch.autograd.grad(logits[0, index], features, retain_graph=True, allow_unused=True)[0]
-        if slope is None:
-            continue
-        maps = [_as_map(part, x, encoder.model) for part in (features, slope)]
-        if maps[1] is not None and maps[1].any():  # behind the last block, only the class token may be read
-            importance = maps[1].float().mean((-2, -1), keepdim=True)  # d 1 1
-            return (importance * maps[0].float()).sum(0).clamp(min=0), logits, index
+        values = _as_map(features, x, encoder.model)
+        slopes = None if slope is None else _as_map(slope, x, encoder.model)
+        if values is not None and slopes is not None and slopes.any():  # none where only a class token is read
+            importance = slopes.float().mean((-2, -1), keepdim=True)  # d 1 1
+            return (importance * values.float()).sum(0).clamp(min=0), logits, index
     raise ArgumentError(f"{encoder.config.name} makes no map of features, so it cannot be shown where it looks.")
 
 
@@ -174,7 +160,7 @@ def _as_map(features: Tensor, x: Tensor, model: nn.Module) -> Float[Tensor, "d y
         return features[0].movedim(-1, 0) if getattr(model, "output_fmt", "NCHW") == "NHWC" else features[0]
     if features.ndim == 3:
         ratio = x.shape[-2] / x.shape[-1]
-        for t in range(features.shape[1], max(features.shape[1] - 17, 0), -1):
+        for t in range(features.shape[1], max(features.shape[1] - 17, 1), -1):
             rows, columns = round((t * ratio) ** 0.5), round((t / ratio) ** 0.5)
             if rows * columns == t:
                 return features[0, -t:].t().unflatten(1, (rows, columns))

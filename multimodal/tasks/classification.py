@@ -89,6 +89,11 @@ class ClassificationTask(LightningModule):
             logits = self.model.head(features)
         return self.loss(logits, target)
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the loss now and then: every call to `log` costs as much as a small kernel."""
+        if batch_idx % self.trainer.log_every_n_steps == 0:
+            self.log("train_loss", outputs["loss"], prog_bar=True)
+
     def targets(self, target: Int[Tensor, " b"] | Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         """Smoothed class probabilities."""
         classes, smoothing = self.model.config.classes, self.objective.smoothing

@@ -8,23 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from multimodal.weights.keymap import Row, Table
+from multimodal.weights.keymap import Ignore, Row, Table
 
 
-def timm_any(body: Iterable[str], classifier: str | None = None, *, convolution: int | None = None) -> Table:
+def timm_any(
+    body: Iterable[str],
+    classifier: str | None = None,
+    *,
+    convolution: int | None = None,
+    left_out: Iterable[str] = (),
+) -> Table:
     """The table between a timm model and a `Classifier` that wraps it.
 
     Args:
         body: names of the tensors of the model without its classifier.
         classifier: name of the linear layer that gives the logits; None: the model has none.
         convolution: where that layer is a convolution over one pixel, how many channels it reads.
+        left_out: names of the tensors of a classifier that is not one linear layer.
     """
-    counted = dict.fromkeys(_counted(name) for name in body)  # one row for all layers: a model has thousands of names
-    rows = [Row(name, f"encoder.model.{name}") for name in counted]
+    rows: list[Row | Ignore] = [Ignore(name, "a classifier of its own kind; a new one is trained") for name in left_out]
     if classifier is not None:
         shape = (-1, convolution, 1, 1) if convolution is not None else None
         rows += [Row(f"{classifier}.weight", "head.1.weight", shape=shape), Row(f"{classifier}.bias", "head.1.bias")]
-    return Table(*rows)
+    counted = dict.fromkeys(_counted(name) for name in body)  # one row for all layers: a model has thousands of names
+    return Table(*rows, *(Row(name, f"encoder.model.{name}") for name in counted))
 
 
 def _counted(name: str) -> str:

@@ -1,0 +1,317 @@
+"""timm's models here: equal logits, strict tables, and back again bit for bit.
+
+Every parameter is random, so that two swapped ones show: norms, biases and layer scales too, which timm starts at one
+or zero. The models are tiny; which names of timm are expressible at full width is checked without memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
+
+from multimodal.config import from_plain, to_plain
+from multimodal.errors import ArgumentError
+from multimodal.hub import export_timm
+from multimodal.hub.timm_convert import find_labels, find_transform, from_timm, read_timm
+from multimodal.models.classifier import (
+    Classifier,
+    ClassifierConfig,
+    DistilledHeadConfig,
+    LinearHeadConfig,
+    with_labels,
+)
+from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
+from multimodal.models.timm_parts import NotExpressible
+from multimodal.models.timm_vit import read_vit
+from multimodal.weights.timm_vit import timm_vit
+
+TINY: dict[str, Any] = {
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "img_size": (16, 24),
+    "patch_size": 4,
+    "num_classes": 5,
+}
+# One architecture for each thing that timm's vision transformers do differently; None: as its name says.
+SHARED: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("vit_tiny_patch16_224", {}),
+    "deit": ("deit_tiny_patch16_224", {}),
+    "distilled": ("deit_tiny_distilled_patch16_224", {}),
+    "deit3: layer scale, class token without position": ("deit3_small_patch16_224", {}),
+    "dinov2": ("vit_small_patch14_dinov2", {}),
+    "dinov2 with registers": ("vit_small_patch14_reg4_dinov2", {}),
+    "dinov2 giant: packed SwiGLU": ("vit_giant_patch14_reg4_dinov2", {}),
+    "registers with positions": ("vit_tiny_patch16_224", {"reg_tokens": 3}),
+    "clip: norm before the blocks": ("vit_base_patch32_clip_224", {}),
+    "clip of OpenAI: quick GELU": ("vit_base_patch16_clip_quickgelu_224", {}),
+    "siglip: attention pooling": ("vit_base_patch16_siglip_224", {}),
+    "siglip without attention pooling": ("vit_base_patch16_siglip_gap_224", {}),
+    "so400m: tanh GELU, patches that do not divide": ("vit_so400m_patch14_siglip_384", {"img_size": (18, 27)}),
+    "attention pooling of patches alone": ("vit_so150m_patch16_reg4_map_256", {}),
+    "attention pooling of registers too": ("test_vit3", {}),
+    "mean": ("vit_medium_patch16_gap_240", {}),
+    "mean with registers": ("vit_medium_patch16_reg4_gap_256", {}),
+    "mean of all tokens": ("vit_tiny_patch16_224", {"global_pool": "avg", "pool_include_prefix": True}),
+    "mean after the norm": ("vit_tiny_patch16_224", {"global_pool": "avg", "fc_norm": False}),
+    "no norm at the end": ("vit_tiny_patch16_224", {"final_norm": False}),
+    "queries and keys normalised": ("vit_tiny_patch16_224", {"qk_norm": True}),
+    "no biases": ("vit_tiny_patch16_224", {"qkv_bias": False, "proj_bias": False}),
+    "rms norm": ("vit_tiny_patch16_224", {"norm_layer": "rmsnorm", "qk_norm": True}),
+    "beit3: norms inside": ("beit3_base_patch16_224", {}),
+    "no position": ("vit_tiny_patch16_224", {"pos_embed": "none"}),
+    "eva": ("eva_giant_patch14_224", {}),
+    "eva-02: rotary, packed gate": ("eva02_tiny_patch14_224", {}),
+    "eva-02 large: projections apart, gate apart, inner norms": ("eva02_large_patch14_224", {}),
+    "eva-02 clip: norm in attention": ("eva02_base_patch16_clip_224", {}),
+    "rotary without learned positions": ("vit_medium_patch16_rope_reg1_gap_256", {}),
+    "rotary counted on the image's own grid, halves": (
+        "eva02_tiny_patch14_224",
+        {"ref_feat_shape": None, "rope_rotate_half": True, "init_values": 0.1},
+    ),
+    "rotary attention of its own": ("eva02_tiny_patch14_224", {"attn_type": "rope", "qk_norm": True}),
+}
+WRAPPED = ["test_convnext", "test_resnet", "test_efficientnet", "test_nfnet", "test_mambaout", "test_byobnet"]
+# Of all vit_*, deit* and eva02*, these alone are wrapped, for what the shared backbone does not have.
+NOT_SHARED = {
+    "the class VisionTransformerRelPos": ["vit_relpos_*", "vit_srelpos_*"],
+    "the patch embedding HybridEmbed": ["vit_*_r[25]*_s*", "vit_tiny_r_s16_*", "vit_*_resnet*", "vit_base_mci_224"],
+    "the rotary embedding": ["vit_*_dinov3*", "vit_*_lingbot", "vit_*_rope_mixed_*"],
+    "rotary positions that start at 1, or column first": ["vit_*_rope_224", "vit_*_rope_ape_224", "vit_pe_*"],
+    "layer scale on one branch alone": ["vit_*_sapiens2"],
+    "the block": ["vit_*_18x2_*", "vit_*_xp_224", "vit_base_patch16_rpn_224", "vit_*pwee_*", "eva02_enormous_*"],
+    "the attention DiffAttention": ["vit_dlittle_*", "vit_dwee_*"],
+}
+
+
+def randomize(model: nn.Module) -> nn.Module:
+    """Every parameter and statistic of `model`, random and of a size that keeps signals alive."""
+    draw = torch.Generator().manual_seed(1)
+    scales = {id(m.weight) for m in model.modules() if "norm" in type(m).__name__.lower() and hasattr(m, "weight")}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=draw)
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 10
+            parameter.copy_(1 + 0.3 * noise if id(parameter) in scales else noise * fan_in**-0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_var"):
+                buffer.uniform_(0.5, 2.0, generator=draw)
+            elif name.endswith("running_mean"):
+                buffer.normal_(0.0, 0.3, generator=draw)
+    return model.eval()
+
+
+def convert(model: nn.Module, name: str, arguments: Mapping[str, Any]) -> Classifier:
+    return from_timm(model, name, arguments, trained=False, device=torch.device("cpu"), dtype=None)
+
+
+def assert_equal_outputs(model: nn.Module, classifier: Classifier, size: tuple[int, int], rest: float = 1e-5) -> None:
+    pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        theirs, ours = model(pixels), classifier(pixels)
+    assert theirs.shape == ours.shape
+    assert theirs.std() > 1e-2  # a signal got through
+    assert (theirs - ours).abs().max() <= rest * theirs.abs().max()
+
+
+def assert_same_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
+
+
+@pytest.fixture(params=SHARED.values(), ids=SHARED.keys())
+def family(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    name, special = request.param
+    return name, {**TINY, **special}
+
+
+def test_shared_backbone_computes_the_same(family: tuple[str, dict[str, Any]]) -> None:
+    name, arguments = family
+    model = randomize(timm.create_model(name, **arguments))
+    classifier = convert(model, name, arguments)
+    assert isinstance(classifier.config.encoder, ImageEncoderConfig)
+    assert_equal_outputs(model, classifier, arguments["img_size"])
+    # The config says it all: through JSON and back, it takes the same weights.
+    again = from_plain(ClassifierConfig, to_plain(classifier.config)).build()
+    again.load_state_dict(classifier.state_dict())
+    # And back to timm, bit for bit.
+    plain = {key: value for key, value in arguments.items() if key != "num_classes"}
+    exported = export_timm(classifier, name, **plain)
+    assert_same_tensors(exported, model.state_dict())
+    assert {id(stage) for stages in classifier.encoder.stages() for stage in stages} == {
+        id(parameter) for parameter in classifier.encoder.parameters()
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "vit",
+        "deit3: layer scale, class token without position",
+        "siglip: attention pooling",
+        "dinov2 with registers",
+        "eva-02: rotary, packed gate",
+        "distilled",
+    ],
+)
+def test_other_image_size(kind: str) -> None:
+    name, special = SHARED[kind]
+    arguments = {**TINY, **special, "dynamic_img_size": True}
+    model = randomize(timm.create_model(name, **arguments))
+    assert_equal_outputs(model, convert(model, name, arguments), (28, 20))
+
+
+def test_image_that_patches_do_not_divide_is_padded_as_timm_pads() -> None:
+    arguments = {**TINY, "dynamic_img_size": True, "dynamic_img_pad": True}
+    model = randomize(timm.create_model("vit_tiny_patch16_224", **arguments))
+    assert_equal_outputs(model, convert(model, "vit_tiny_patch16_224", arguments), (17, 22))
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_wrapped_model_computes_the_same(name: str) -> None:
+    model = randomize(timm.create_model(name, num_classes=5))
+    classifier = convert(model, name, {})
+    assert isinstance(classifier.config.encoder, TimmEncoderConfig)
+    assert_equal_outputs(model, classifier, classifier.transform.config.size)
+    assert_same_tensors(export_timm(classifier), model.state_dict())
+
+
+def test_wrapped_model_with_a_convolution_as_its_head() -> None:
+    model = randomize(timm.create_model("resnetv2_18", num_classes=5))
+    assert isinstance(model.get_classifier(), nn.Conv2d)
+    classifier = convert(model, "resnetv2_18", {})
+    assert_equal_outputs(model, classifier, (64, 64))
+    assert_same_tensors(export_timm(classifier), model.state_dict())
+
+
+def test_wrapped_model_whose_head_is_no_linear_layer_gives_features() -> None:
+    model = randomize(timm.create_model("levit_128s", num_classes=5))
+    classifier = convert(model, "levit_128s", {})
+    assert classifier.labels == ()
+    headless = timm.create_model("levit_128s", num_classes=0).eval()
+    headless.load_state_dict({name: model.state_dict()[name] for name in headless.state_dict()})
+    assert_equal_outputs(headless, classifier, (224, 224))
+    with pytest.raises(ArgumentError, match="no classes, only features"):
+        classifier.predict([torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()])
+    assert with_labels(classifier, ["a", "b"])(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
+
+
+def test_model_that_gives_no_vector_is_refused() -> None:
+    with torch.device("meta"):
+        model = timm.create_model("test_resnet", num_classes=0, global_pool="")
+    with pytest.raises(ArgumentError, match="not one vector"):
+        read_timm(model, "test_resnet", {"global_pool": ""})
+
+
+def test_checkpoint_without_classes_gives_timms_features() -> None:
+    arguments = {**TINY, "num_classes": 0}
+    model = randomize(timm.create_model("vit_small_patch14_dinov2", **arguments))
+    classifier = convert(model, "vit_small_patch14_dinov2", arguments)
+    assert_equal_outputs(model, classifier, TINY["img_size"])
+    assert classifier.labels == ()
+
+
+def test_export_needs_the_same_mathematics() -> None:
+    arguments = {key: value for key, value in TINY.items() if key != "num_classes"}
+    model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY))
+    classifier = convert(model, "vit_tiny_patch16_224", arguments)
+    with pytest.raises(
+        ArgumentError, match=r"not timm's vit_base_patch16_clip_quickgelu_224: its encoder.tokenizer.bias"
+    ):
+        export_timm(classifier, "vit_base_patch16_clip_quickgelu_224", **arguments)
+    with pytest.raises(ArgumentError, match="encoder.backbone.depth is 2 and not 3"):
+        export_timm(classifier, "vit_tiny_patch16_224", **{**arguments, "depth": 3})
+    with pytest.raises(ArgumentError, match="timm has no model 'vit_tony'"):
+        export_timm(classifier, "vit_tony")
+    classifier.card = {}
+    with pytest.raises(ArgumentError, match="does not say which timm model"):
+        export_timm(classifier)
+
+
+def test_export_after_training_with_other_classes_and_drop_path() -> None:
+    arguments = {key: value for key, value in TINY.items() if key != "num_classes"}
+    model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY, drop_path_rate=0.1, drop_rate=0.2))
+    classifier = with_labels(convert(model, "vit_tiny_patch16_224", arguments), ["cat", "dog"])
+    state = export_timm(classifier, "vit_tiny_patch16_224", **arguments)
+    assert state["head.weight"].shape == (2, 32)
+    timm.create_model("vit_tiny_patch16_224", **{**TINY, "num_classes": 2}).load_state_dict(state)
+
+
+def test_with_labels_shares_the_encoder() -> None:
+    model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY))
+    classifier = convert(model, "vit_tiny_patch16_224", TINY)
+    other = with_labels(classifier, ["cat", "dog", "cow"])
+    assert other.encoder is classifier.encoder
+    assert other.labels == ("cat", "dog", "cow") and other.config.classes == 3 and not other.training
+    assert classifier.config.classes == 5 and classifier.head[1].out_features == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit_small_patch16_224.augreg_in21k",  # crop to 0.9, symmetric mean
+        "eva02_base_patch14_448.mim_in22k_ft_in22k_in1k",  # squash
+        "deepseek_vit_412m.deepseek_v4_1_flash",  # pad
+        "mobilenetv3_large_100.ra_in1k",
+    ],
+)
+def test_transform_is_timms(name: str) -> None:
+    model = nn.Module()
+    model.pretrained_cfg = get_pretrained_cfg(name).to_dict()  # pyright: ignore
+    theirs = create_transform(**resolve_model_data_config(model))
+    ours = find_transform(model, None).build()
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 411, 3), dtype=np.uint8))
+    assert (ours.normalize(ours(photo)) - theirs(photo)).abs().max() < 1e-5
+
+
+def test_labels_are_words_and_differ_from_each_other() -> None:
+    model = nn.Module()
+    model.pretrained_cfg = {}  # pyright: ignore
+    imagenet = find_labels(model, 1000)
+    assert imagenet is not None
+    assert imagenet[0] == "tench, Tinca tinca"
+    assert {"crane (n02012849)", "crane (n03126707)"} <= set(imagenet)
+    assert len(set(imagenet)) == 1000
+    assert len(set(find_labels(model, 21841) or [])) == 21841
+    assert find_labels(model, 7) is None
+    model.pretrained_cfg = {"label_names": ["n1", "n2"], "label_descriptions": {"n1": "cat"}}  # pyright: ignore
+    assert find_labels(model, 2) == ["cat", "n2"]
+    model.pretrained_cfg = {"label_names": {"0": "cat", "2": "dog"}}  # pyright: ignore
+    assert find_labels(model, 3) == ["cat", "1", "dog"]
+
+
+@pytest.fixture
+def fast_meta(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time that it takes to make a model without memory goes into clamping its initial weights."""
+    monkeypatch.setattr(torch.Tensor, "clamp_", lambda self, *_, **__: self)
+
+
+def test_every_name_is_shared_or_wrapped_for_a_known_reason(fast_meta: None) -> None:
+    wrapped: dict[str, set[str]] = {}
+    shared = 0
+    for name in timm.list_models(["vit_*", "deit*", "eva02*"]):
+        depth = {} if name.endswith("_sapiens2") else {"depth": 1}
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=3, **depth)
+            try:
+                encoder, layout = read_vit(model)
+            except NotExpressible as error:
+                why = next((known for known in NOT_SHARED if str(error).startswith(known)), str(error))
+                wrapped.setdefault(why, set()).add(name)
+                continue
+            head = DistilledHeadConfig() if layout.distilled else LinearHeadConfig()
+            ours = ClassifierConfig(encoder=encoder, classes=3, head=head).build().state_dict()
+        table = timm_vit(layout)  # strict both ways: no tensor is left over on either side
+        assert table.export(table.convert(model.state_dict(), ours)).keys() == model.state_dict().keys(), name
+        shared += 1
+    assert wrapped == {why: set(timm.list_models(patterns)) for why, patterns in NOT_SHARED.items()}
+    assert shared > 2 * sum(map(len, wrapped.values()))

@@ -1,0 +1,47 @@
+"""Every recipe: its smoke form learns what it promises, its help teaches, wrong arguments are refused."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPES = sorted(path for path in Path("recipes").glob("*.py") if not path.name.startswith("_"))
+# The checking hook slows every call down; recipes are run as people run them.
+ENVIRONMENT = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def python(*words, cwd="."):
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT, cwd=cwd, timeout=280
+    )
+
+
+def test_there_are_recipes():
+    assert {"vit_finetune.py", "vit_scratch.py", "linear_probe.py"} <= {path.name for path in RECIPES}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_docstring_states_paper_command_hardware_hours_and_number(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    for word in ("Paper", "Run", "Hardware", "Hours", "Expected", "Small"):
+        assert f"\n{word} " in text, f"{path} does not state: {word}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_smoke(path):
+    done = python(path, "smoke")
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "smoke: learned" in done.stdout
+
+
+def test_wrong_arguments_are_refused_with_code_2():
+    done = python("recipes/vit_scratch.py", "fit", "--model.dimm", "3", "--data.root", "nowhere")
+    assert done.returncode == 2 and "dimm" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_unusable_data_end_in_a_sentence(tmp_path):
+    done = python("recipes/vit_scratch.py", "fit", "--data.root", tmp_path / "nowhere")
+    assert done.returncode == 1 and "nowhere" in done.stderr and "Traceback" not in done.stderr

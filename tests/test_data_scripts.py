@@ -1,0 +1,162 @@
+"""The scripts data/*/prepare.py, against made-up archives instead of the real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from multimodal.data.read import read_labeled_images
+
+DATA = Path(__file__).parents[1] / "data"
+NAMES = sorted(path.parent.name for path in DATA.glob("*/prepare.py"))
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"prepare_{name}", DATA / name / "prepare.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def archive(path: Path, members: dict[str, bytes]) -> str:
+    """Write `members` as a .tar.gz; its checksum."""
+    with tarfile.open(path, "w:gz") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def jpeg(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade, shade, shade)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    (tmp_path / "source").mkdir()
+    return tmp_path / "source"
+
+
+def only(out: Path) -> list[str]:
+    """What lies beside `out` and in it."""
+    return sorted([path.name for path in out.parent.iterdir()] + [path.name for path in out.iterdir()])
+
+
+def test_digits(tmp_path, capsys):
+    out = tmp_path / "digits"
+    assert script("digits").main([str(out)]) == 0
+    assert capsys.readouterr().out == f"The images are in {out}\n"
+    images = read_labeled_images(out)
+    assert images.labels == tuple("0123456789")
+    assert (len(images.splits["train"]), len(images.splits["test"])) == (1437, 360)
+
+
+def test_imagenette(source, tmp_path, monkeypatch):
+    module = script("imagenette")
+    members = {
+        f"imagenette2-160/{split}/{number}/{split}_{i}.JPEG": jpeg(i)
+        for split in ("train", "val")
+        for i, number in enumerate(module.CLASSES)
+    }
+    checksum = archive(source / "imagenette2-160.tgz", {**members, "imagenette2-160/noisy_imagenette.csv": b"x"})
+    monkeypatch.setattr(module, "SOURCE", source.as_uri())
+    monkeypatch.setitem(module.ARCHIVES, "160", ("imagenette2-160.tgz", checksum))
+    out = tmp_path / "out" / "images"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["images", "train", "val"]
+    images = read_labeled_images(out)
+    assert images.labels == tuple(sorted(module.CLASSES.values()))
+    assert {split: len(samples) for split, samples in images.splits.items()} == {"train": 10, "val": 10}
+    assert (out / "train" / "golf ball" / "train_8.JPEG").read_bytes() == jpeg(8)
+
+
+def test_oxford_pet(source, tmp_path, monkeypatch):
+    module = script("oxford_pet")
+    names = ["Abyssinian_1", "Abyssinian_2", "american_bulldog_10", "american_bulldog_11"]
+    photos = {f"images/{name}.jpg": jpeg(i) for i, name in enumerate(names)} | {"images/Abyssinian_1.mat": b"x"}
+    lists = {
+        "annotations/trainval.txt": b"Abyssinian_2 1 1 1\namerican_bulldog_10 2 2 1\n",
+        "annotations/test.txt": b"Abyssinian_1 1 1 1\namerican_bulldog_11 2 2 1\n",
+    }
+    monkeypatch.setattr(module, "SOURCE", source.as_uri())
+    for name, members in (("images.tar.gz", photos), ("annotations.tar.gz", lists)):
+        monkeypatch.setitem(module.ARCHIVES, name, archive(source / name, members))
+    out = tmp_path / "out" / "images"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["images", "test", "train"]
+    images = read_labeled_images(out)
+    assert images.labels == ("Abyssinian", "american bulldog")
+    assert [Path(sample.path).name for sample in images.splits["test"]] == [
+        "Abyssinian_1.jpg",
+        "american_bulldog_11.jpg",
+    ]
+    assert (out / "train" / "american bulldog" / "american_bulldog_10.jpg").read_bytes() == jpeg(2)
+
+
+def test_cifar10(source, tmp_path, monkeypatch):
+    module = script("cifar10")
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)  # n h w c
+    records = [bytes([i % 2]) + picture.transpose(2, 0, 1).tobytes() for i, picture in enumerate(pictures)]
+    names = [*module.FILES["train"], *module.FILES["test"]]
+    members = {f"cifar-10-batches-bin/{name}": records[2 * i] + records[2 * i + 1] for i, name in enumerate(names)}
+    members["cifar-10-batches-bin/batches.meta.txt"] = b"airplane\nautomobile\n\n"
+    monkeypatch.setattr(module, "CHECKSUM", archive(source / "cifar.tar.gz", members))
+    monkeypatch.setattr(module, "URL", (source / "cifar.tar.gz").as_uri())
+    out = tmp_path / "out" / "images"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["images", "test", "train"]
+    images = read_labeled_images(out)
+    assert images.labels == ("airplane", "automobile")
+    assert (len(images.splits["train"]), len(images.splits["test"])) == (10, 2)
+    assert np.array_equal(np.asarray(Image.open(out / "train" / "automobile" / "00003.png")), pictures[3])
+
+
+def test_an_incomplete_cifar_batch_is_refused_and_leaves_nothing(source, tmp_path, monkeypatch, capsys):
+    module = script("cifar10")
+    members = {f"cifar-10-batches-bin/{name}": b"x" * 100 for name in module.FILES["train"]}
+    members["cifar-10-batches-bin/batches.meta.txt"] = b"airplane\n"
+    monkeypatch.setattr(module, "CHECKSUM", archive(source / "cifar.tar.gz", members))
+    monkeypatch.setattr(module, "URL", (source / "cifar.tar.gz").as_uri())
+    assert module.main([str(tmp_path / "out" / "images")]) == 1
+    assert "does not hold whole images" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cifar-10-binary.tar.gz"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])
+def test_without_network_one_sentence_and_nothing_left(name, tmp_path, capsys):
+    assert script(name).main([str(tmp_path / "out" / "images")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "could not be downloaded" in err
+    assert err.count("\n") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_set_states_its_source_size_and_licence(name):
+    text = (DATA / name / "README.md").read_text(encoding="utf-8")
+    for word in ("Source:", "Licence:", "Size:", f"python data/{name}/prepare.py"):
+        assert word in text
+    assert f"[{name}]({name}/README.md)" in (DATA / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_script_runs_from_the_command_line():
+    done = subprocess.run([sys.executable, DATA / "digits" / "prepare.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "OUT" in done.stdout
