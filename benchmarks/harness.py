@@ -20,9 +20,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Step = Callable[[], Any]  # returns what is compared between libraries
+if TYPE_CHECKING:
+    import torch
+
+Step = Callable[[], "torch.Tensor"]  # returns what is compared between libraries
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,8 @@ class Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self.process.start()
-        self.first = self._ask("warm")
-
-    def output(self) -> Any:
-        """What the step returns, for comparison."""
-        return self._ask("output")
+        self.first, self.output = self._ask("first")  # seconds, and what is compared; before any other step
+        self._ask("warm")
 
     def time(self) -> float:
         """Seconds of one step."""
@@ -93,18 +93,21 @@ def _serve(connection: Connection, make: Callable[..., Step], arguments: dict[st
 
 
 def _answer(what: str, step: Step) -> Any:
-    if what == "output":
-        return step()
+    if what == "first":
+        start = time.perf_counter()
+        output = step()
+        output = output.float().cpu().numpy()
+        return time.perf_counter() - start, output
     if what == "time":
         return _seconds(step)
     if what == "warm":
-        first = before = _seconds(step)
+        before = _seconds(step)
         for _ in range(10):
             now = _seconds(step)
             if abs(now - before) < 0.05 * before:
                 break
             before = now
-        return first
+        return None
     return _peak_mib()
 
 
@@ -143,10 +146,8 @@ def compare(
         AssertionError: the outputs differ by more than `tolerance`.
     """
     a, b = Worker(ours[1], ours[2]), Worker(peer[1], peer[2])
-    differs = difference(a.output(), b.output())
-    assert differs <= tolerance, (
-        f"{workload}: {ours[0]} and {peer[0]} differ by {differs:.2e}, more than {tolerance:.0e}"
-    )
+    differs = difference(a.output, b.output)
+    assert differs <= tolerance, f"{workload}: outputs differ by {differs:.2e}, more than {tolerance:.0e}"
     times = [(a.time(), b.time()) for _ in range(rounds)]
     ratios = sorted(theirs / mine for mine, theirs in times)
     ours_s = statistics.median(mine for mine, _ in times)

@@ -37,7 +37,7 @@ def from_plain(kind: type[Config], plain: Any, *, where: str = "config") -> Conf
     Raises:
         DataError: an unknown field (with the nearest name), a missing one, or a value of the wrong type.
     """
-    return _read(kind, plain, where)
+    return read_value(kind, plain, where)
 
 
 @cache
@@ -45,7 +45,12 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _read(kind: Any, plain: Any, where: str) -> Any:
+def read_value(kind: Any, plain: Any, where: str) -> Any:
+    """A value of one field: `kind` is its annotation, which need not be a config.
+
+    Raises:
+        DataError: as `from_plain`.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         return _read_union(arguments, plain, where)
@@ -61,7 +66,7 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(plain) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(plain):
             raise DataError(f"{where} has {len(plain)} entries; it must have {len(kinds)}.")
-        return tuple(_read(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, plain, strict=True)))
+        return tuple(read_value(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, plain, strict=True)))
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
         return float(plain)
     if isinstance(kind, type) and type(plain) is kind:
@@ -85,7 +90,7 @@ def _read_union(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
         return _read_dataclass(configs[name], plain, where)
     for kind in kinds:
         try:
-            return _read(kind, plain, where)
+            return read_value(kind, plain, where)
         except DataError:
             continue
     raise DataError(f"{where} is {plain!r}; it must be one of {', '.join(map(str, kinds))}.")
@@ -103,7 +108,7 @@ def _read_dataclass(kind: Any, plain: Any, where: str) -> Any:
     values = {}
     for name, field in fields.items():
         if name in plain:
-            values[name] = _read(_hints(kind)[name], plain[name], f"{where}.{name}")
+            values[name] = read_value(_hints(kind)[name], plain[name], f"{where}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise DataError(f"{where}.{name} is missing; {kind.__name__} needs it.")
     return kind(**values)

@@ -73,10 +73,13 @@ def test_the_wheel_holds_only_the_package(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
     assert set(find_packages(str(tmp_path), **where)) == {"multimodal", "multimodal.cli"}
-    for path in (ROOT / "multimodal").rglob("*.py"):
-        package = ".".join(path.parent.relative_to(ROOT).parts)
-        assert package in find_packages(str(ROOT), **where), f"{path.parent} needs an __init__.py to be installed"
-    assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["multimodal"]
+    packages = set(find_packages(str(ROOT), **where))
+    patterns = [pattern for row in PROJECT["tool"]["setuptools"]["package-data"].values() for pattern in row]
+    for path in tracked_files():
+        name = path.relative_to(ROOT)
+        if name.parts[0] == "multimodal":
+            assert ".".join(name.parts[:-1]) in packages, f"{name.parent} needs an __init__.py to be installed"
+            assert path.suffix == ".py" or any(map(path.match, patterns)), f"{name} would be left out of the wheel"
     assert (ROOT / "multimodal" / "py.typed").is_file()
 
 

@@ -39,7 +39,7 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     """
     model = getattr(model, "_orig_mod", model)  # inside torch.compile(model)
     kind, target = type(model).__name__, Path(folder).resolve()
-    if not isinstance(model, Classifier):
+    if not isinstance(model, Classifier) or kind not in _CLASSES:
         raise ArgumentError(f"A {kind} cannot be saved as a model folder; give one of: {', '.join(_CLASSES)}.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state_dict(model).items()}
     if unfit := difference(state, skeleton(model.config, model.labels).state_dict()):

@@ -3,7 +3,8 @@
 Each subcommand is a file beside this one with three names: `HELP` (one line), `add_arguments(parser)` and
 `run(arguments) -> int`. These files import nothing heavy at their top, so that `--help` answers at once.
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong,
-130 interrupted, 141 the reader of our output went away.
+130 interrupted, 143 terminated, 141 the reader of
+our output went away.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(words)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        status, sentence = 130, "Stopped."
+    except (KeyboardInterrupt, SystemExit) as stop:
+        status, sentence = _stopped(stop), "Stopped."
         trace = traceback.format_exc()
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
@@ -128,6 +129,17 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         'multimodal SUBCOMMAND --help' shows its options. --debug, or MULTIMODAL_DEBUG=1 in the environment, shows the
         traceback of an error. Results go to stdout. Exit codes: 0 done, 1 the work failed, 2 wrong arguments."""
     ).format(rows=rows)
+
+
+def _stopped(stop: BaseException) -> int:
+    """The exit code after Ctrl-C or SIGTERM.
+
+    Lightning catches both while it trains, saves what it must and raises SystemExit, after SIGTERM with code 0.
+    """
+    if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
+        return 130  # 128 + SIGINT
+    code = getattr(stop, "code", None)
+    return code if isinstance(code, int) and code != 0 else 143  # 128 + SIGTERM
 
 
 def _explain(error: Exception) -> tuple[int, str | None]:

@@ -12,7 +12,6 @@ import csv
 import json
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,16 +20,11 @@ from typing import TYPE_CHECKING
 from multimodal.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from multimodal.models.classifier import Classifier, Prediction
 
 HELP = "label images with a model; give files, folders or patterns"
 
-_PATIENCE = 2.0  # seconds of work before a bar appears
-
-# An image's prediction, and where its explanation was written.
-Row = tuple["Prediction", Path | None]
+Row = tuple["Prediction", Path | None]  # of an image, and where its explanation was written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"--explain is {arguments.explain}, which is a file; give a folder.")
     paths = find(arguments.images)
 
+    from multimodal.data.progress import track
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
 
@@ -68,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     write = _write_json if arguments.json else _write_csv if arguments.csv else _write_table
     errors: list[tuple[Path, str]] = []
     predictions = model.stream(paths, top=arguments.top, batch_size=arguments.batch_size, errors=errors)
-    rows = _explained(predictions, model, arguments.explain, errors)
-    # Lines that stream into the terminal show the progress themselves, and a bar among them would tear them up.
-    rows = _tracked(rows, len(paths), errors, bar=not (streaming and sys.stdout.isatty()))
+    rows = _telling(_explained(predictions, model, arguments.explain, errors), errors)
+    if not (streaming and sys.stdout.isatty()):  # lines that stream into the terminal are progress enough
+        rows = track(rows, len(paths), "classifying")
     counts = write(rows, min(arguments.top, len(model.labels)), arguments.explain is not None)
     done = sum(counts.values())
     if len(paths) > 1:
@@ -88,15 +83,28 @@ def find(arguments: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for argument in arguments:
-        files = _files(os.path.expanduser(argument))  # noqa: PTH111  a pattern is no path yet
+        files = _files(os.path.expanduser(argument)) if argument else []  # noqa: PTH111  a pattern is no path yet
         if not files:
             path = Path(argument)
             beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
             close = nearest(path.name, beside) or " Give a file, a folder, or a pattern in quotes."
-            what = "holds no images." if path.is_dir() else f"does not exist, and as a pattern matches no image.{close}"
-            raise ArgumentError(f"{argument} {what}")
+            what = (
+                "holds no images."
+                if argument and path.is_dir()
+                else f"does not exist, and as a pattern matches no image.{close}"
+            )
+            raise ArgumentError(f"{argument or 'An empty name'} {what}")
         found.update(dict.fromkeys(files))
     return list(found)
+
+
+def _nothing(argument: str) -> str:
+    path = Path(argument)
+    if argument and path.is_dir():
+        return f"{argument} holds no images."
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    advice = nearest(path.name, beside) or " Give a file, a folder, or a pattern in quotes."
+    return f"{argument or 'An empty name'} does not exist, and as a pattern matches no image.{advice}"
 
 
 def _files(argument: str) -> list[Path]:
@@ -138,34 +146,18 @@ def _explained(
         yield prediction, picture
 
 
-def _tracked(rows: Iterable[Row], total: int, errors: Sequence[tuple[Path, str]], *, bar: bool) -> Iterator[Row]:
-    """Hand on `rows`; name new errors on stderr, and show there how far it is once `_PATIENCE` has passed."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, soft_wrap=True)
-    # Not redirected: rich would send what we print to stdout to the console of the bar, which is stderr.
-    progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
-    task = progress.add_task("classifying", total=total)
-    start, shown, told = time.monotonic(), False, 0
-    try:
-        for done, row in enumerate(rows, 1):
-            told += _tell(console, errors[told:])
-            if bar and not shown and time.monotonic() - start > _PATIENCE:
-                progress.start()
-                shown = True
-            progress.update(task, completed=done + told)
-            yield row
-    finally:
-        if shown:
-            progress.stop()
-        _tell(console, errors[told:])
+def _telling(rows: Iterable[Row], errors: Sequence[tuple[Path, str]]) -> Iterator[Row]:
+    """Hand on `rows`; name each new one of `errors` on stderr."""
+    told = 0
+    for row in rows:
+        told += _tell(errors[told:])
+        yield row
+    _tell(errors[told:])
 
 
-def _tell(console: Console, errors: Sequence[tuple[Path, str]]) -> int:
+def _tell(errors: Sequence[tuple[Path, str]]) -> int:
     for _, reason in errors:
-        console.print(reason, markup=False, highlight=False)
+        print(reason, file=sys.stderr)
     return len(errors)
 
 

@@ -23,20 +23,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Data, check, training, predictions; each announced by one line."""
+    import torch
+
     from multimodal.data.check import check
     from multimodal.data.digits import write_digits
     from multimodal.finetuning import finetune
 
     out: Path = arguments.out
     folder = write_digits(out / "digits")
-    print(f"1. 1,797 handwritten digits are in {folder}: a folder for each class, in train/ and test/.\n")
+    print(f"1. 1,797 handwritten digits are in {folder}: a folder for each class, in train/ and test/.\n", flush=True)
 
     print("2. multimodal check: is anything wrong with them?\n")
     print(check(folder))
 
-    print("\n3. multimodal finetune: a small vision transformer learns them.\n")
-    # A mirrored digit is another sign, or none.
-    trained = finetune(folder, model=digits_model(), out=out / "run", flip=0.0)
+    print("\n3. multimodal finetune: a small vision transformer learns them.\n", flush=True)
+    # So small a model is not worth sharing out; where the machine is busy, threads would wait for one another.
+    torch.set_num_threads(1)
+    finished = (out / "run" / "metrics.json").is_file()  # an earlier demo is done again, an interrupted one resumed
+    trained = finetune(folder, model=digits_model(), out=out / "run", overwrite=finished)
     print(f"Accuracy on the {trained.metrics['images']} test images: {trained.metrics['accuracy']:.1%}")
     print(f"Report: {trained.report}\n")
 

@@ -64,7 +64,9 @@ def examine(*, hub: bool = False) -> list[Finding]:
     imports = {name: check_import(name) for name in (*_BUILT_TOGETHER, "huggingface_hub")}
     findings += imports.values()
     if imports["torch"].state == "ok":
-        findings += [_look_at_devices(), _look_at_bf16()]
+        findings.append(_look_at_devices())
+    if all(finding.state == "ok" for finding in imports.values()):
+        findings.append(_look_at_arithmetic())
     findings.append(check_disk("disk of this folder", Path.cwd()))
     if imports["huggingface_hub"].state == "ok":
         findings += _look_at_hub(ask=hub)
@@ -147,18 +149,15 @@ def _look_at_devices() -> Finding:
     return Finding(subject="devices", state="ok", detail=detail)
 
 
-def _look_at_bf16() -> Finding:
+def _look_at_arithmetic() -> Finding:
     import torch
 
-    if hasattr(torch.cpu, "get_capabilities"):
-        on_cpu = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    else:  # the older torch releases know x86 alone
-        on_cpu = torch.cpu._is_avx512_bf16_supported()
-    answers = {"CPU": on_cpu}
-    if torch.cuda.is_available():
-        answers["GPU"] = torch.cuda.is_bf16_supported(including_emulation=False)
-    detail = ", ".join(f"{device} {'yes' if answer else 'no'}" for device, answer in answers.items())
-    return Finding(subject="bf16 in hardware", state="ok" if any(answers.values()) else "note", detail=detail)
+    from multimodal.hub.placing import best_dtype
+
+    devices = [torch.device("cpu"), *(torch.device("cuda", i) for i in range(torch.cuda.device_count()))]
+    formats = {str(device): str(best_dtype(device)).removeprefix("torch.") for device in devices}
+    detail = ", ".join(f"{name} on {device}" for device, name in formats.items())
+    return Finding(subject="fastest arithmetic", state="ok", detail=detail)
 
 
 def _look_at_hub(*, ask: bool) -> list[Finding]:

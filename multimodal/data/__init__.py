@@ -1,16 +1,22 @@
-"""Labelled images: reading them, looking at them, splitting them.
+"""Labelled images: reading them, looking at them, splitting them, handing them to the trainer.
 
-    samples.py     Sample, Skipped, LabeledImages: what every reader gives
-    read.py        `read_labeled_images(path)`: which layout is it?
-    folders.py     class folders, with or without train/ and val/
-    manifest.py    a CSV, TSV or JSONL table of paths and labels
-    shards.py      uncompressed tar shards, read at random; `read_bytes` of any sample
-    inspect.py     one threaded pass over the files: errors, sizes, colour modes, hashes, thumbnails
-    duplicates.py  the same picture twice, byte for byte or saved again
-    split.py       a stratified, seeded validation split that tears no group of duplicates
-    check.py       `check(path)`: what is wrong with these data, before any training; check_report.py shows it
-    progress.py    the progress bar
-    download.py    checksummed downloads and safe unpacking, for the scripts that prepare public sets
+From the files on the disk to batches:
 
-Nothing here trains or imports Lightning.
+    samples.py         Sample, Skipped, LabeledImages: what every reader gives
+    read.py            `read_labeled_images(path)`: which layout is it?
+    folders.py         class folders, with or without train/ and val/
+    manifest.py        a CSV, TSV or JSONL table of paths and labels
+    shards.py          uncompressed tar shards, read at random; `read_bytes` of any sample
+    inspect.py         one threaded pass over the files: errors, sizes, colour modes, hashes, thumbnails
+    duplicates.py      the same picture twice, byte for byte or saved again
+    split.py           a stratified, seeded validation split that tears no group of duplicates
+    check.py           `check(path)`: what is wrong with these data, before any training; check_report.py shows it
+    augment.py         random changes of training images
+    image_dataset.py   samples as pixels and targets; loader.py: an order that can be resumed
+    image_data.py      the LightningDataModules
+    progress.py        the progress bar
+    download.py        checksummed downloads and safe unpacking, for the scripts data/*/prepare.py
+    digits.py          scikit-learn's digits as a folder, for the demo
+
+A newcomer reads samples.py, folders.py and check.py.
 """

@@ -49,6 +49,8 @@ class LabeledImageData(LightningDataModule):
         self.images, self.batch_size, self.augment, self.seed = images, batch_size, augment, seed
         self.workers = default_workers() if workers is None else workers
         self._transform = transform
+        self._training: ResumableLoader | None = None
+        self._resume: dict[str, int] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -67,7 +69,23 @@ class LabeledImageData(LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled, randomly changed, the incomplete last batch dropped."""
-        return self._loader("train", self.augment.build(self.transform), train=True)
+        self._training = self._loader("train", self.augment.build(self.transform), train=True)
+        if self._resume is not None:
+            self._training.load_state_dict(self._resume)
+            self._resume = None
+        return self._training
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the training loader stands.
+
+        Lightning keeps that of loaders too, but forgets to give it back when the length of the training was asked for
+        before the checkpoint was read (`estimated_stepping_batches`, which our schedule needs).
+        """
+        return self._training.state_dict() if self._training is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there with the next training loader."""
+        self._resume = state_dict or None
 
     def val_dataloader(self) -> ResumableLoader:
         """In order, as the model will see images at prediction."""

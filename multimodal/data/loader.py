@@ -65,7 +65,9 @@ class ResumableLoader:
     ) -> None:
         length = len(cast(Sized, dataset))
         order = EpochOrder(length, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world)
-        self.sampler = self.batch_sampler = order  # by these names Lightning finds `set_epoch`, and no shuffling to undo
+        self.sampler = self.batch_sampler = (
+            order  # by these names Lightning finds `set_epoch`, and no shuffling to undo
+        )
         self.batch_size = batch_size
         self.loader = DataLoader(
             dataset,

@@ -17,7 +17,8 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    # Stdout is not redirected: rich would send what is printed there to the bar's console, which is stderr.
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
     task = bar.add_task(what, total=total)
     start, shown = time.monotonic(), False
     try:

@@ -91,10 +91,8 @@ def _deal(counts: list[Counter[int]], fraction: float, chance: random.Random) ->
 
 
 def _shares(images: int, fraction: float, groups: int) -> list[float]:
-    """How many images of a class train and val should get; both some, where it has two groups."""
-    if groups < 2:
-        return [float(images), 0.0]
-    val = min(max(round(fraction * images), 1), images - 1)
+    """How many images of a class train and val should get, by its share; a class of one group is all for train."""
+    val = round(fraction * images) if groups > 1 else 0
     return [float(images - val), float(val)]
 
 

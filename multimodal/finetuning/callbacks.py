@@ -24,7 +24,7 @@ class History(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float | int]] = []
         self.loss, self.batches, self.seconds = torch.zeros(()), 0, 0.0
         self._since = time.monotonic()
 
@@ -69,7 +69,7 @@ class History(Callback):
         self._since = now
 
 
-def write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+def write_csv(path: Path, rows: list[dict[str, float | int]]) -> None:
     """`rows` as a CSV file, replaced in one step."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w", newline="") as file:

@@ -11,7 +11,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multimodal.config import from_plain
+from multimodal.config import read_value
 from multimodal.data.augment import AugmentConfig
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.tasks.optimizer import OptimizerConfig
@@ -109,7 +109,7 @@ def override(config: FinetuneConfig, values: dict[str, Any]) -> FinetuneConfig:
     for name, value in values.items():
         plain = list(value) if isinstance(value, tuple) else value
         try:
-            checked = from_plain(hints[name], plain, where=name)
+            checked = read_value(hints[name], plain, name)
         except DataError as error:
             raise ArgumentError(str(error)) from None
         group = known[name][0]

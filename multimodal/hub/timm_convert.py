@@ -10,7 +10,7 @@ Labels and preprocessing are those of timm's `pretrained_cfg`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,9 @@ def from_timm(
     labels = find_labels(model, reading.config.classes) if trained else None
     classifier = skeleton(reading.config, labels or [str(i) for i in range(reading.config.classes)])
     assign(classifier, reading.table.convert(model.state_dict(), classifier.state_dict()), device, dtype)
-    classifier.card = {"source": f"timm:{name}", **({"arguments": dict(arguments)} if arguments else {})}
+    classifier.card = {"source": f"timm:{name}"}
+    if arguments:
+        classifier.card["arguments"] = plain_arguments(arguments)
     return classifier.eval()
 
 
@@ -153,27 +155,26 @@ def find_transform(model: nn.Module, size: tuple[int, int] | None) -> ImageTrans
 
     Raises:
         ArgumentError: the model takes other than three channels.
+        DataError: the preprocessing that the checkpoint names is none that we have.
     """
     data = resolve_model_data_config(model)
-    channels, *expected = data["input_size"]
+    channels, height, width = data["input_size"]
     if channels != 3:
         raise ArgumentError(f"The model takes images of {channels} channels; only colour images (3) are supported.")
-    resize = _RESIZE[data["crop_mode"]]
-    return ImageTransformConfig(
-        size=size or tuple(expected),
-        resize=resize,  # pyright: ignore[reportArgumentType]
-        crop_fraction=min(float(data["crop_pct"]), 1.0)
-        if resize == "crop"
-        else 1.0,  # VOLO-D4's 1.15 adds a black frame
-        interpolation=data["interpolation"],
-        mean=_three(data["mean"]),
-        std=_three(data["std"]),
-    )
-
-
-def _three(values: Iterable[float]) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
+    try:
+        resize: Any = _RESIZE[data["crop_mode"]]
+        fraction = min(float(data["crop_pct"]), 1.0)  # above 1 (VOLO-D4) timm puts a black frame around
+        (red, green, blue), (r, g, b) = data["mean"], data["std"]
+        return ImageTransformConfig(
+            size=size or (int(height), int(width)),
+            resize=resize,
+            crop_fraction=fraction if resize == "crop" else 1.0,
+            interpolation=data["interpolation"],
+            mean=(float(red), float(green), float(blue)),
+            std=(float(r), float(g), float(b)),
+        )
+    except (KeyError, TypeError, ValueError) as error:  # ArgumentError is a ValueError
+        raise DataError(f"The model's preprocessing {data} cannot be done here: {error}.") from error
 
 
 def find_labels(model: nn.Module, classes: int) -> list[str] | None:

@@ -19,9 +19,9 @@ from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError
 from multimodal.models.classifier import Classifier
-from multimodal.models.image_encoder import TimmEncoderConfig
+from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
 
-_TRAINING = {"dropout", "drop_path", "layer_scale"}  # rates and initial values, which trained weights do not depend on
+_ASIDE = {"dropout", "drop_path", "transform", "output", "arguments"}  # what logits of given pixels do not depend on
 _CROP_MODE = {"crop": "center", "squash": "squash", "pad": "border"}
 
 
@@ -92,18 +92,27 @@ def _export(classifier: Classifier, name: str, arguments: dict[str, Any]) -> tup
 def _differ(theirs: Any, ours: Any, where: str = "") -> str:
     """Where two plain configs differ in what is computed; "" where they do not."""
     if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.get("type") == ours.get("type"):
-        names = [key for key in theirs if key not in _TRAINING and key not in ("transform", "output", "arguments")]
+        names = [key for key in theirs if key not in _ASIDE]
         return next((found for key in names if (found := _differ(theirs[key], ours[key], f"{where}.{key}"))), "")
+    if where.endswith(".layer_scale") and None not in (theirs, ours):  # its initial values
+        return ""
     return "" if theirs == ours else f"{where.strip('.')} is {ours!r} and not {theirs!r}"
 
 
 def _config(classifier: Classifier, model: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """config.json as timm reads it."""
-    transform = classifier.transform.config
+    from multimodal.hub.timm_convert import plain_arguments
+
+    transform, encoder = classifier.transform.config, classifier.config.encoder
     architecture, _, tag = name.partition(".")
-    known = {"first_conv": None, "classifier": None, **model.pretrained_cfg}
-    pretrained = {key: known[key] for key in ("first_conv", "classifier", "fixed_input_size") if key in known}
-    pretrained |= {
+    fixed = bool(model.pretrained_cfg.get("fixed_input_size"))
+    if isinstance(encoder, ImageEncoderConfig) and encoder.tokenizer.size != transform.size:
+        resized = {"img_size": encoder.tokenizer.size, "dynamic_img_size": True, "dynamic_img_pad": True}
+        arguments, fixed = {**arguments, **resized}, False  # positions are interpolated in each forward pass, as here
+    pretrained = {
+        "first_conv": model.pretrained_cfg.get("first_conv"),
+        "classifier": model.pretrained_cfg.get("classifier"),
+        "fixed_input_size": fixed,
         "tag": tag,
         "num_classes": len(classifier.labels),
         "input_size": [3, *transform.size],
@@ -118,6 +127,6 @@ def _config(classifier: Classifier, model: Any, name: str, arguments: dict[str, 
         "num_classes": len(classifier.labels),
         "num_features": model.num_features,
         "label_names": list(classifier.labels),
-        **({"model_args": arguments} if arguments else {}),
+        "model_args": plain_arguments(arguments),
         "pretrained_cfg": pretrained,
     }

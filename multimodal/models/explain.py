@@ -57,7 +57,7 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: st
         grid, logits, index = find(classifier, x, label, method)
         chances = classifier.probabilities(logits.detach())[0]
     return Explanation(
-        grid=_to_unit(grid.detach().float().cpu()),
+        grid=_to_unit(grid.detach().cpu()).float(),
         cells=_cells(classifier.encoder, grid, x),
         box=classifier.transform.box(*photo.size),
         photo=photo,
@@ -72,12 +72,12 @@ def rollout_step(weights: Float[Tensor, "h t t"], gradient: Float[Tensor, "h t t
 
     The gradient does not matter.
     """
-    return (weights.mean(0) + torch.eye(weights.shape[-1], device=weights.device)) / 2
+    return (weights.mean(0) + torch.eye(weights.shape[-1])) / 2
 
 
 def gradient_step(weights: Float[Tensor, "h t t"], gradient: Float[Tensor, "h t t"]) -> Float[Tensor, "t t"]:
     """How one layer moves relevance: where more attention would raise the score; and every token keeps its own."""
-    return (weights * gradient).clamp(min=0).mean(0) + torch.eye(weights.shape[-1], device=weights.device)
+    return (weights * gradient).clamp(min=0).mean(0) + torch.eye(weights.shape[-1])
 
 
 def _attention_relevance(
@@ -92,8 +92,9 @@ def _attention_relevance(
         slopes, step = [torch.ones_like(w) for w in weights], rollout_step
     else:
         slopes, step = torch.autograd.grad(logits[0, index], weights), gradient_step
-    pairs = [(w[0].float(), g[0].float()) for w, g in zip(weights, slopes, strict=True)]
-    row = torch.zeros(weights[0].shape[-2], device=x.device)  # what the answer takes from each token
+    # In float64: next to the ones of the identity, what gradients add is small.
+    pairs = [(w[0].detach().cpu().double(), g[0].cpu().double()) for w, g in zip(weights, slopes, strict=True)]
+    row = torch.zeros(weights[0].shape[-2], dtype=torch.float64)  # what the answer takes from each token
     prefix = encoder.tokenizer.config.prefix
     if last:
         taken = (pairs[-1][0] * pairs[-1][1]).clamp(min=0).mean(0)[0]

@@ -75,6 +75,7 @@ def read_block(module: nn.Module) -> tuple[BlockConfig, MlpLayout]:
     if isinstance(b, EvaBlock):
         scales = [b.init_values if gamma is not None else None for gamma in (b.gamma_1, b.gamma_2)]
     else:
+        need(all(type(s) in (nn.Identity, layers.LayerScale) for s in (b.ls1, b.ls2)), "another kind of layer scale")
         scales = [s.init_values if isinstance(s, layers.LayerScale) else None for s in (b.ls1, b.ls2)]
     mlp, layout = read_mlp(b.mlp)
     dropout = same([b.attn.proj_drop.p, b.mlp.drop2.p], "two dropout rates in a block")

@@ -69,8 +69,9 @@ class ImageTokenizer(nn.Module):
         self.prefix_position = nn.Parameter(torch.empty(config.prefix, dim)) if learned else None
         self.position = config.position.build(dim, config.grid) if config.position else None
         self.norm = config.norm.build(dim) if config.norm else nn.Identity()
-        fan_in = config.channels * config.patch[0] * config.patch[1]
-        nn.init.trunc_normal_(self.patches.weight, std=fan_in**-0.5)
+        # As faint as the positions: a start that follows the fan-in lets small patches drown them, and the model
+        # learns a bag of patches first (8 px digits, 15 epochs: 81% against 95%).
+        nn.init.trunc_normal_(self.patches.weight, std=0.02, a=-0.04, b=0.04)
         if self.patches.bias is not None:
             nn.init.zeros_(self.patches.bias)
         for vectors in (self.prefix, self.prefix_position):

@@ -138,6 +138,15 @@ def test_errors_end_in_one_sentence_and_their_code(monkeypatch, capsys, error, s
     assert capsys.readouterr().err == (f"multimodal work: {sentence}\n" if sentence else "")
 
 
+def test_a_trainer_that_turns_signals_into_exits_has_not_succeeded(monkeypatch, capsys):
+    after_ctrl_c = SystemExit(1)
+    after_ctrl_c.__context__ = KeyboardInterrupt()
+    for stop, status in [(after_ctrl_c, 130), (SystemExit(), 143), (SystemExit(0), 143), (SystemExit(3), 3)]:
+        call_fails_with(monkeypatch, stop)
+        assert cli.main(["work", "x"]) == status
+        assert capsys.readouterr().err == "multimodal work: Stopped.\n"
+
+
 def test_the_status_of_a_subcommand_is_the_exit_code(monkeypatch):
     call_fails_with(monkeypatch, None, returns=1)
     assert cli.main(["work", "x"]) == 1

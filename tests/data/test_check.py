@@ -63,6 +63,7 @@ def test_files_that_cannot_be_used(clean):
     report = check(clean)
     found = {finding.code: finding for finding in report.findings}
     assert not report.ok
+    assert [finding.severity for finding in report.findings] == ["error", "warning"]
     assert report.unreadable == 4
     assert report.classes["cat"]["train"] == 13
     assert found["unreadable"].severity == "error"
@@ -142,7 +143,7 @@ def test_several_labels(tmp_path):
     report = check(tmp_path / "t.csv")
     assert report.multi_label
     assert report.classes == {"cat": {"train": 4}, "dog": {"train": 6}}
-    assert [finding.code for finding in report.findings][0] == "same_file_in_classes"
+    assert report.findings[0].code == "same_file_in_classes"
     assert findings(tmp_path / "t.csv", separator=None)["few_images"].details == ("cat: 1", "cat|dog: 3", "dog: 3")
 
 

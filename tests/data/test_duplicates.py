@@ -83,6 +83,29 @@ def test_another_picture_is_not_the_same(tmp_path, name):
     assert found.near == ()
 
 
+def test_each_limit_of_a_comparison_counts():
+    rng = np.random.default_rng(0)
+    ramp = np.repeat(np.linspace(60, 180, 32)[None, :, None], 32, 0).repeat(3, 2)  # h w c
+    noise = rng.normal(0, 1, (32, 32, 1))
+    spot = np.zeros((32, 32, 1))
+    spot[9, 20] = 1.0
+    hue = np.sign(np.linspace(-1, 1, 32))[:, None, None] * np.array([1.0, -0.299 / 0.587, 0.0])  # of equal brightness
+    cases = {
+        "equal": (0 * noise, True),
+        "a little noise": (3 * noise, True),
+        "much noise": (8 * noise, False),  # against a contrast of 36
+        "a spot": (20 * spot, False),
+        "a faint spot": (3 * spot, True),
+        "a spot in the noise of compression": (3 * noise + 12 * spot, True),
+        "other colours": (50 * hue, False),
+        "slightly other colours": (20 * hue, True),
+    }
+    a = np.repeat(ramp.astype(np.uint8)[None], len(cases), 0)
+    b = np.array([np.rint(ramp.astype(np.uint8) + change).clip(0, 255) for change, _ in cases.values()], np.uint8)
+    same = duplicates_module._confirm(a, b, np.full(len(cases), 36.0))
+    assert dict(zip(cases, same.tolist(), strict=True)) == {name: expected for name, (_, expected) in cases.items()}
+
+
 def test_distinct_photos_with_equal_hashes_are_told_apart():
     facts = inspect_facts([photo(seed) for seed in range(30)])
     confused = [ImageFacts(path=f.path, content=f.content, perceptual=7, thumbnail=f.thumbnail) for f in facts]

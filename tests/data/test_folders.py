@@ -51,6 +51,8 @@ def test_what_lies_beside_is_counted(tmp_path):
     root = fill(tmp_path, "train/a/1.png", "train/b/2.png", "val/a/3.png", "train/loose.png", "extra/4.png", "5.png")
     (root / "train/a/notes.txt").write_text("x")
     (root / "train/a/.DS_Store").write_text("x")
+    (root / "train/a/.cache").mkdir()
+    (root / "train/a/.cache/notes.txt").write_text("x")
     (root / "train/empty").mkdir()
     (root / "README.md").write_text("x")
     reasons = Counter(skipped.reason for skipped in read_folders(root).skipped)

@@ -82,11 +82,14 @@ def test_an_interruption_does_not_wait_for_the_queue(tmp_path, monkeypatch):
 
     def slow(path):
         seen.append(path)
-        time.sleep(0.01)
-        if len(seen) > 2:
-            raise KeyboardInterrupt
+        time.sleep(0.005)
+
+    def interrupted(items, total, what):
+        yield next(items)
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(inspect_module, "_inspect", slow)
+    monkeypatch.setattr(inspect_module, "track", interrupted)
     with pytest.raises(KeyboardInterrupt):
         inspect_images([Sample(str(i), (0,)) for i in range(1000)], threads=2)
     assert len(seen) < 100

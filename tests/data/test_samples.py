@@ -5,12 +5,15 @@ import pytest
 from multimodal.data.samples import Row, Sample, Skipped, assemble, parse_labels, sorted_labels, split_of
 from multimodal.errors import DataError
 
+SPLITS = {
+    "train": ("train", "Training"),
+    "val": ("val", "valid", "validation", "dev", "VAL", " val "),
+    "test": ("test", "testing"),
+    None: ("cats", "trains", ""),
+}
 
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [("train", "train"), ("Training", "train"), ("valid", "val"), ("validation", "val"), ("dev", "val"), ("VAL", "val")]
-    + [("test", "test"), ("testing", "test"), ("cats", None), ("trains", None)],
-)
+
+@pytest.mark.parametrize(("name", "split"), [(name, split) for split, names in SPLITS.items() for name in names])
 def test_split_names(name, split):
     assert split_of(name) == split
 

@@ -39,8 +39,8 @@ def test_a_class_of_two_is_on_both_sides_and_of_one_in_train():
     train, val = stratified(samples_of(2, 1, 3), 0.1, 0)
     assert per_class(train) == {0: 1, 1: 1, 2: 2}
     assert per_class(val) == {0: 1, 2: 1}
-    train, val = stratified(samples_of(2, 3), 0.9, 0)
-    assert per_class(train) == {0: 1, 1: 1}
+    train, val = stratified(samples_of(2, 3, 1), 0.9, 0)
+    assert per_class(train) == {0: 1, 1: 1, 2: 1}
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -120,14 +120,14 @@ POOLS = {
 @pytest.mark.parametrize("kind", POOLS.keys())
 def test_the_grid_is_what_the_papers_define(kind, method):
     pool, prefix = POOLS[kind]
-    model = vit(pool, prefix=prefix)
+    model = vit(pool, prefix=prefix).double()  # the least and the most relevance of random weights are close
     image, index = photo(), 1
-    x = model.transform.normalize(model.transform(image))[None]
+    x = model.transform.normalize(model.transform(image), dtype=torch.float64)[None]
     logits, layers, pooling = by_hand(model, x)
     torch.testing.assert_close(logits, model(x))
     gradients = torch.autograd.grad(logits[0, index], [*layers, *([pooling] if pooling is not None else [])])
     n = layers[0].shape[-1]
-    relevance = torch.eye(n)
+    relevance = torch.eye(n).double()
     for weights, gradient in zip(layers, gradients, strict=False):
         if method == "rollout":
             step = 0.5 * weights[0].mean(0) + 0.5 * torch.eye(n)
@@ -143,9 +143,9 @@ def test_the_grid_is_what_the_papers_define(kind, method):
         kept = pooling[0] if method == "rollout" else (pooling[0] * gradients[2][0]).clamp(min=0)
         row = kept.mean(0)[0] @ relevance[-kept.shape[-1] :]
     expected = row[prefix:].view(4, 4).detach()
-    expected = (expected - expected.min()) / (expected.max() - expected.min())
+    expected = ((expected - expected.min()) / (expected.max() - expected.min())).float()
     found = model.explain(image, label=LABELS[index], method=method)
-    torch.testing.assert_close(found.grid, expected, atol=5e-4, rtol=1e-3)  # the difference to the least is small
+    torch.testing.assert_close(found.grid, expected, atol=1e-5, rtol=1e-4)
     assert found.label == LABELS[index]
     assert found.probability == pytest.approx(logits.softmax(-1)[0, index].item(), abs=1e-6)
 
@@ -191,37 +191,36 @@ def planted(n, size, generator):
     return pixels.clamp(-1, 1), target, quadrant
 
 
-def trained(model):
-    """`model` after learning the colour; and 16 new pixels with the quadrants that hold it."""
-    generator, size = torch.Generator().manual_seed(0), model.config.transform.size[0]
+def trained(model, steps):
+    """`model` after learning the colour; and 32 new pixels with the quadrants that hold it."""
+    generator, size = torch.Generator().manual_seed(1), model.config.transform.size[0]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(400):
+    for _ in range(steps):
         pixels, target, _ = planted(16, size, generator)
         loss = F.cross_entropy(model.train()(pixels), target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if loss < 0.02:
-            break
-    pixels, target, quadrant = planted(16, size, generator)
+    pixels, target, quadrant = planted(32, size, generator)
     assert (model.eval()(pixels).argmax(-1) == target).float().mean() >= 0.9, "it has learned"
     return pixels, quadrant
 
 
 @pytest.mark.parametrize("kind", ["class", "mean", "wrapped"])
 def test_relevance_falls_on_the_planted_signal(kind):
+    torch.manual_seed(1)
     transform = ImageTransformConfig(size=(32, 32), crop_fraction=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     if kind == "wrapped":
-        model = wrapped("test_resnet", transform=transform)
+        model = wrapped("test_resnet", transform=replace(transform, size=(64, 64)))  # 2 x 2 features
     else:
         model = vit(POOLS[kind][0], prefix=POOLS[kind][1], transform=transform)
     hits = 0
-    for x, quadrant in zip(*trained(model), strict=True):
+    for x, quadrant in zip(*trained(model, 20 if kind == "wrapped" else 200), strict=True):
         image = Image.fromarray(((x.permute(1, 2, 0) + 1) * 127.5).numpy().astype(np.uint8))
         relevance = model.explain(image).relevance
-        masses = relevance.unflatten(0, (2, 16)).unflatten(-1, (2, 16)).sum((1, 3)).flatten()
+        masses = relevance.unflatten(0, (2, -1)).unflatten(-1, (2, -1)).sum((1, 3)).flatten()
         hits += int(masses.argmax()) == int(quadrant)
-    assert hits >= 12, f"{hits} of 16 explanations point at the quadrant that decides; chance is 4"
+    assert hits >= 20, f"{hits} of 32 explanations point at the quadrant that decides; chance is 8"
 
 
 # The place on the original

@@ -152,17 +152,17 @@ def test_shared_backbone_computes_the_same(family: tuple[str, dict[str, Any]]) -
     }
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "vit",
-        "deit3: layer scale, class token without position",
-        "siglip: attention pooling",
-        "dinov2 with registers",
-        "eva-02: rotary, packed gate",
-        "distilled",
-    ],
-)
+RESIZED = [
+    "vit",
+    "distilled",
+    "deit3: layer scale, class token without position",
+    "siglip: attention pooling",
+    "dinov2 with registers",
+    "eva-02: rotary, packed gate",
+]
+
+
+@pytest.mark.parametrize("kind", RESIZED)
 def test_other_image_size(kind: str) -> None:
     name, special = SHARED[kind]
     arguments = {**TINY, **special, "dynamic_img_size": True}
@@ -224,12 +224,12 @@ def test_export_needs_the_same_mathematics() -> None:
     arguments = {key: value for key, value in TINY.items() if key != "num_classes"}
     model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY))
     classifier = convert(model, "vit_tiny_patch16_224", arguments)
-    with pytest.raises(
-        ArgumentError, match=r"not timm's vit_base_patch16_clip_quickgelu_224: its encoder.tokenizer.bias"
-    ):
-        export_timm(classifier, "vit_base_patch16_clip_quickgelu_224", **arguments)
-    with pytest.raises(ArgumentError, match="encoder.backbone.depth is 2 and not 3"):
+    with pytest.raises(ArgumentError, match=r"not timm's vit_base_patch32_clip_224: its encoder\.tokenizer\.bias"):
+        export_timm(classifier, "vit_base_patch32_clip_224", **arguments)
+    with pytest.raises(ArgumentError, match=r"encoder\.backbone\.depth is 2 and not 3"):
         export_timm(classifier, "vit_tiny_patch16_224", **{**arguments, "depth": 3})
+    with pytest.raises(ArgumentError, match="layer_scale is None and not 1e-06"):
+        export_timm(classifier, "vit_tiny_patch16_224", **arguments, init_values=1e-6)
     with pytest.raises(ArgumentError, match="timm has no model 'vit_tony'"):
         export_timm(classifier, "vit_tony")
     classifier.card = {}
@@ -261,7 +261,7 @@ def test_with_labels_shares_the_encoder() -> None:
         "vit_small_patch16_224.augreg_in21k",  # crop to 0.9, symmetric mean
         "eva02_base_patch14_448.mim_in22k_ft_in22k_in1k",  # squash
         "deepseek_vit_412m.deepseek_v4_1_flash",  # pad
-        "mobilenetv3_large_100.ra_in1k",
+        "resnet50.tv_in1k",  # bilinear, crop to 0.875
     ],
 )
 def test_transform_is_timms(name: str) -> None:
@@ -314,4 +314,4 @@ def test_every_name_is_shared_or_wrapped_for_a_known_reason(fast_meta: None) -> 
         assert table.export(table.convert(model.state_dict(), ours)).keys() == model.state_dict().keys(), name
         shared += 1
     assert wrapped == {why: set(timm.list_models(patterns)) for why, patterns in NOT_SHARED.items()}
-    assert shared > 2 * sum(map(len, wrapped.values()))
+    assert shared >= 150

@@ -12,7 +12,7 @@ import torch
 from multimodal.data.digits import write_digits
 from multimodal.hub import load
 
-ARGUMENTS = [
+ARGUMENTS = (
     "--model.image_size=8",
     "--model.patch=2",
     "--model.dim=32",
@@ -29,7 +29,7 @@ ARGUMENTS = [
     "--trainer.log_every_n_steps=1",
     "--trainer.logger=lightning.pytorch.loggers.CSVLogger",
     "--trainer.enable_progress_bar=false",
-]
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,7 @@ def test_two_processes_equal_one(digits, tmp_path):
 def test_a_flag_beats_the_checkpoint_it_resumes_from(digits, tmp_path):
     fit(digits, tmp_path / "first", "--trainer.max_epochs=1", "--model.optimizer.lr=0.001")
     checkpoint = next((tmp_path / "first").rglob("*.ckpt"))
-    folder, _ = fit(
-        digits,
-        tmp_path / "second",
-        f"--ckpt_path={checkpoint}",
-        "--model.objective.smoothing=0.25",
-        "--seed_everything=1",
-    )
+    flags = (f"--ckpt_path={checkpoint}", "--model.objective.smoothing=0.25")
+    folder, _ = fit(digits, tmp_path / "second", *flags)
     config = (folder / "config.yaml").read_text()
     assert "smoothing: 0.25" in config and "max_epochs: 2" in config
