@@ -9,19 +9,20 @@ The map; imports only point up it:
 
     errors.py  config.py             errors a person can mend; frozen configs and their JSON
     media/                           image files -> pictures, safely
-    losses.py  metrics.py            pure functions on tensors
+    metrics.py                       pure functions on tensors
     weights/                         published checkpoints: one table of names per source, strict and invertible
     backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
     tokenizers/                      raw modality -> vectors
     models/                          tokenizer + backbone + head, as plain `nn.Module`s
-    checkpoint.py  hub.py            the model folder, and `load` from it or from a published name
+    checkpoint/  hub/                the model folder; `load` from one or by a published name
     data/                            folders, tables and shards of images -> samples; `check`
     tasks/                           one LightningModule per objective
     finetuning/                      a folder in, a trained classifier and its report out
     cli/                             the `multimodal` command: one short file per subcommand
 
-Axes, one meaning each in the whole package: b batch · t query length · s key length · d model width · h heads ·
-g key/value heads · k head width · c classes, or channels of an image · y, x rows and columns
+Axes, wherever vectors are: b batch · n examples · t query length · s key length · d model width · h heads ·
+g key/value heads · k head width · f hidden width · e feature width · c classes, or channels of an image · H, W pixels.
+Where there are images and no heads, h, w are rows and columns. Each file names the axes that it uses.
 
 Names are imported on first use, because torch and its kin take seconds: `import multimodal` alone takes none of them.
 """

@@ -132,3 +132,10 @@ def test_no_public_name_is_a_file_or_folder():
     """Else importing `multimodal.x` would silently put the module in the place of the public name `mm.x`."""
     beside = {path.stem for path in PACKAGE.iterdir()}
     assert not beside & set(multimodal.__all__)
+
+
+def test_the_map_shows_every_room_once():
+    there = {path.name for path in PACKAGE.iterdir() if not path.name.startswith(("__", "."))} - {"py.typed"}
+    there = {name if name.endswith(".py") else f"{name}/" for name in there}
+    shown = [name for line in str(multimodal.__doc__).splitlines() for name in line[:37].split()]
+    assert sorted(name for name in shown if name.endswith(("/", ".py"))) == sorted(there)

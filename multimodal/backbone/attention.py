@@ -15,8 +15,8 @@ from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from multimodal.backbone.attend import attend
 from multimodal.backbone.cache import LayerCache
 from multimodal.backbone.mask import Scores
 from multimodal.backbone.norm import NormConfig
@@ -54,7 +54,7 @@ class Attention(nn.Module):
     """Softmax attention of `x` over itself, or over `context` when that is given."""
 
     # The kernel; tools that look at the attention weights put a recording one in its place.
-    attend: Callable[..., Tensor] = staticmethod(scaled_dot_product_attention)
+    attend: Callable[..., Tensor] = staticmethod(attend)
 
     def __init__(self, config: AttentionConfig, dim: int, context_dim: int) -> None:
         super().__init__()

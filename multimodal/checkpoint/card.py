@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from multimodal.models.classifier import Classifier
@@ -77,7 +77,7 @@ def _summary(model: Classifier, size: int) -> str:
     else:
         calibration = f"Probabilities are calibrated: logits are divided by {model.temperature:.4g} before."
     return (
-        f"Tells {len(model.labels)} classes of images apart, by {body}: {count:,} numbers in all "
+        f"Tells {len(model.labels)} classes of images apart, by {body}: {count:,} parameters "
         f"({size / 1e6:.1f} MB). {answer} {calibration}"
     )
 
@@ -103,11 +103,20 @@ def _preprocessing(config: ImageTransformConfig) -> str:
 
 def _section(name: str, value: Any) -> str:
     title = f"## {_escape(name[:1].upper() + name[1:].replace('_', ' '))}\n\n"
-    if isinstance(value, dict) and value:
-        rows = [f"| {_escape(str(key))} | {_escape(_short(item))} |" for key, item in list(value.items())[:_MOST_ROWS]]
-        more = f"\n… and {len(value) - _MOST_ROWS} more in config.json.\n" if len(value) > _MOST_ROWS else ""
-        return title + "| | |\n|---|---|\n" + "\n".join(rows) + "\n" + more
-    return title + _escape(_short(value)) + "\n"
+    if not isinstance(value, dict) or not value:
+        return title + _escape(_short(value)) + "\n"
+    rows = [f"| {_escape(key)} | {_escape(_short(item))} |" for key, item in _flat(value)]
+    more = f"\n… and {len(rows) - _MOST_ROWS} more in config.json.\n" if len(rows) > _MOST_ROWS else ""
+    return title + "| | |\n|---|---|\n" + "\n".join(rows[:_MOST_ROWS]) + "\n" + more
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested dicts under dotted names; the type names of configs say nothing to a reader."""
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            yield from _flat(item, f"{prefix}{key}.")
+        elif key != "type":
+            yield f"{prefix}{key}", item
 
 
 def _short(value: Any) -> str:

@@ -3,8 +3,7 @@
 Each subcommand is a file beside this one with three names: `HELP` (one line), `add_arguments(parser)` and
 `run(arguments) -> int`. These files import nothing heavy at their top, so that `--help` answers at once.
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong,
-130 interrupted, 143 terminated, 141 the reader of
-our output went away.
+130 interrupted, 143 terminated, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations

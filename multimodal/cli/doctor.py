@@ -1,7 +1,7 @@
 """`multimodal doctor`: does this installation work, and what does this machine offer?
 
 Looks at the installed versions against those that the package asks for, whether torch, torchvision and torchaudio
-belong together and import, at devices, bf16 and disk space, and, only when asked, whether the model hub answers.
+belong together and import, at devices, arithmetic and disk space, and, only when asked, whether the model hub answers.
 Every finding that is broken comes with its cure. Here alone an exception is a result: it is shown as a finding.
 """
 

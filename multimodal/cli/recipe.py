@@ -53,6 +53,7 @@ class ModelFolder(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the weights on the first process and save them beside the logs."""
         state = trainer.strategy.lightning_module_state_dict()
+        logs = trainer.log_dir or trainer.default_root_dir  # asks the other processes, so before they leave
         if not trainer.is_global_zero:
             return
         model: Any = pl_module.model
@@ -60,7 +61,7 @@ class ModelFolder(Callback):
         own = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
         plain.load_state_dict(own)
         plain.card = {"metrics": {name: float(value) for name, value in trainer.callback_metrics.items()}}
-        folder = save(plain, Path(trainer.log_dir or trainer.default_root_dir) / "model")
+        folder = save(plain, Path(logs) / "model")
         print(f"The model is in {folder}", file=sys.stderr)
 
 
@@ -69,28 +70,25 @@ def run(
     data: type[LightningDataModule],
     *,
     smoke: Smoke,
-    arguments: list[str] | None = None,
 ) -> None:
-    """Run `recipe` with the command line's words, or with `arguments`.
+    """Run `recipe` with the words of the command line.
 
     Ends the process with exit code 2 for a wrong argument, 1 for unusable data or a smoke run that did not learn.
     """
-    words = sys.argv[1:] if arguments is None else arguments
     try:
-        if words[:1] == ["smoke"]:
-            _smoke(recipe, data, smoke, words[1:])
+        if sys.argv[1:2] == ["smoke"]:
+            _smoke(recipe, data, smoke, sys.argv[2:])
         else:
-            _lightning(recipe, data, words)
+            _lightning(recipe, data)
     except (ArgumentError, DataError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ArgumentError) else 1) from None
 
 
-def _lightning(recipe: Callable[..., LightningModule], data: type[LightningDataModule], words: list[str]) -> RecipeCLI:
+def _lightning(recipe: Callable[..., LightningModule], data: type[LightningDataModule]) -> RecipeCLI:
     return RecipeCLI(
         recipe,
         data,
-        args=words,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
@@ -110,7 +108,8 @@ def _smoke(
         root = write_digits(Path(folder) / "digits")
         words = ["fit", f"--data.root={root}", f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]
         words += ["--trainer.logger=false", "--trainer.enable_model_summary=false", *smoke.arguments, *rest]
-        trainer = _lightning(recipe, data, words).trainer
+        sys.argv[1:] = words  # where Lightning looks, also in the processes that it starts
+        trainer = _lightning(recipe, data).trainer
         reached = float(trainer.callback_metrics[smoke.metric])
     verdict = "learned" if reached >= smoke.at_least else "did not learn"
     print(f"smoke: {verdict}: {smoke.metric} {reached:.3f}, expected at least {smoke.at_least}")

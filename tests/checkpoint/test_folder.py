@@ -103,7 +103,11 @@ def test_it_can_be_moved(tmp_path):
 def test_readme_is_a_model_card(tmp_path):
     model = vit()
     model.labels = ("<script>alert(1)</script>", "a|b*c", "日本\nsecond line")
-    model.card = {"metrics": {"accuracy": 0.98765432, "loss": float("nan")}, "data_fingerprint": "abc"}
+    model.card = {
+        "metrics": {"accuracy": 0.98765432, "loss": float("nan")},
+        "data_fingerprint": "abc",
+        "settings": {"type": "X", "loop": {"type": "Y", "epochs": 3}},
+    }
     text = (save(model, tmp_path / "m") / "README.md").read_text()
     for part in (
         "mm.load(",
@@ -115,6 +119,7 @@ def test_readme_is_a_model_card(tmp_path):
         "日本 second",
     ):
         assert part in text
+    assert "| loop.epochs | 3 |" in text and "| type |" not in text
     assert "<script>" not in text and "a\\|b\\*c" in text
     assert not re.search(r"/(home|root|tmp|work)/", text), "no path of this machine"
 

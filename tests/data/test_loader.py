@@ -86,7 +86,7 @@ def test_ranks_share_the_batches_of_one_process():
 
 def test_evaluation_ranks_cover_every_image_once():
     ranks = [indices(loader(shuffle=False, rank=rank, world=3)) for rank in range(3)]
-    assert sorted(sum(ranks, [])) == list(range(23))
+    assert sorted(index for rank in ranks for index in rank) == list(range(23))
 
 
 def test_the_global_random_state_is_left_alone():

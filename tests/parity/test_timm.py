@@ -6,30 +6,23 @@ or zero. The models are tiny; which names of timm are expressible at full width 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
-from timm.data import create_transform, resolve_model_data_config
-from timm.models import get_pretrained_cfg
-from torch import Tensor, nn
+from timm_pairs import assert_equal_outputs, assert_same_tensors, convert, randomize
 
 from multimodal.config import from_plain, to_plain
 from multimodal.errors import ArgumentError
 from multimodal.hub import export_timm
-from multimodal.hub.timm_convert import find_labels, find_transform, from_timm, read_timm
 from multimodal.models.classifier import (
-    Classifier,
     ClassifierConfig,
     DistilledHeadConfig,
     LinearHeadConfig,
     with_labels,
 )
-from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
+from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.timm_parts import NotExpressible
 from multimodal.models.timm_vit import read_vit
 from multimodal.weights.timm_vit import timm_vit
@@ -42,7 +35,7 @@ TINY: dict[str, Any] = {
     "patch_size": 4,
     "num_classes": 5,
 }
-# One architecture for each thing that timm's vision transformers do differently; None: as its name says.
+# One architecture for each thing that timm's vision transformers do differently, by a name for people.
 SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("vit_tiny_patch16_224", {}),
     "deit": ("deit_tiny_patch16_224", {}),
@@ -80,7 +73,6 @@ SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "rotary attention of its own": ("eva02_tiny_patch14_224", {"attn_type": "rope", "qk_norm": True}),
 }
-WRAPPED = ["test_convnext", "test_resnet", "test_efficientnet", "test_nfnet", "test_mambaout", "test_byobnet"]
 # Of all vit_*, deit* and eva02*, these alone are wrapped, for what the shared backbone does not have.
 NOT_SHARED = {
     "the class VisionTransformerRelPos": ["vit_relpos_*", "vit_srelpos_*"],
@@ -91,41 +83,6 @@ NOT_SHARED = {
     "the block": ["vit_*_18x2_*", "vit_*_xp_224", "vit_base_patch16_rpn_224", "vit_*pwee_*", "eva02_enormous_*"],
     "the attention DiffAttention": ["vit_dlittle_*", "vit_dwee_*"],
 }
-
-
-def randomize(model: nn.Module) -> nn.Module:
-    """Every parameter and statistic of `model`, random and of a size that keeps signals alive."""
-    draw = torch.Generator().manual_seed(1)
-    scales = {id(m.weight) for m in model.modules() if "norm" in type(m).__name__.lower() and hasattr(m, "weight")}
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=draw)
-            fan_in = parameter[0].numel() if parameter.ndim > 1 else 10
-            parameter.copy_(1 + 0.3 * noise if id(parameter) in scales else noise * fan_in**-0.5)
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_var"):
-                buffer.uniform_(0.5, 2.0, generator=draw)
-            elif name.endswith("running_mean"):
-                buffer.normal_(0.0, 0.3, generator=draw)
-    return model.eval()
-
-
-def convert(model: nn.Module, name: str, arguments: Mapping[str, Any]) -> Classifier:
-    return from_timm(model, name, arguments, trained=False, device=torch.device("cpu"), dtype=None)
-
-
-def assert_equal_outputs(model: nn.Module, classifier: Classifier, size: tuple[int, int], rest: float = 1e-5) -> None:
-    pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
-    with torch.inference_mode():
-        theirs, ours = model(pixels), classifier(pixels)
-    assert theirs.shape == ours.shape
-    assert theirs.std() > 1e-2  # a signal got through
-    assert (theirs - ours).abs().max() <= rest * theirs.abs().max()
-
-
-def assert_same_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
 
 
 @pytest.fixture(params=SHARED.values(), ids=SHARED.keys())
@@ -176,42 +133,6 @@ def test_image_that_patches_do_not_divide_is_padded_as_timm_pads() -> None:
     assert_equal_outputs(model, convert(model, "vit_tiny_patch16_224", arguments), (17, 22))
 
 
-@pytest.mark.parametrize("name", WRAPPED)
-def test_wrapped_model_computes_the_same(name: str) -> None:
-    model = randomize(timm.create_model(name, num_classes=5))
-    classifier = convert(model, name, {})
-    assert isinstance(classifier.config.encoder, TimmEncoderConfig)
-    assert_equal_outputs(model, classifier, classifier.transform.config.size)
-    assert_same_tensors(export_timm(classifier), model.state_dict())
-
-
-def test_wrapped_model_with_a_convolution_as_its_head() -> None:
-    model = randomize(timm.create_model("resnetv2_18", num_classes=5))
-    assert isinstance(model.get_classifier(), nn.Conv2d)
-    classifier = convert(model, "resnetv2_18", {})
-    assert_equal_outputs(model, classifier, (64, 64))
-    assert_same_tensors(export_timm(classifier), model.state_dict())
-
-
-def test_wrapped_model_whose_head_is_no_linear_layer_gives_features() -> None:
-    model = randomize(timm.create_model("levit_128s", num_classes=5))
-    classifier = convert(model, "levit_128s", {})
-    assert classifier.labels == ()
-    headless = timm.create_model("levit_128s", num_classes=0).eval()
-    headless.load_state_dict({name: model.state_dict()[name] for name in headless.state_dict()})
-    assert_equal_outputs(headless, classifier, (224, 224))
-    with pytest.raises(ArgumentError, match="no classes, only features"):
-        classifier.predict([torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()])
-    assert with_labels(classifier, ["a", "b"])(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
-
-
-def test_model_that_gives_no_vector_is_refused() -> None:
-    with torch.device("meta"):
-        model = timm.create_model("test_resnet", num_classes=0, global_pool="")
-    with pytest.raises(ArgumentError, match="not one vector"):
-        read_timm(model, "test_resnet", {"global_pool": ""})
-
-
 def test_checkpoint_without_classes_gives_timms_features() -> None:
     arguments = {**TINY, "num_classes": 0}
     model = randomize(timm.create_model("vit_small_patch14_dinov2", **arguments))
@@ -253,40 +174,6 @@ def test_with_labels_shares_the_encoder() -> None:
     assert other.encoder is classifier.encoder
     assert other.labels == ("cat", "dog", "cow") and other.config.classes == 3 and not other.training
     assert classifier.config.classes == 5 and classifier.head[1].out_features == 5
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "vit_small_patch16_224.augreg_in21k",  # crop to 0.9, symmetric mean
-        "eva02_base_patch14_448.mim_in22k_ft_in22k_in1k",  # squash
-        "deepseek_vit_412m.deepseek_v4_1_flash",  # pad
-        "resnet50.tv_in1k",  # bilinear, crop to 0.875
-    ],
-)
-def test_transform_is_timms(name: str) -> None:
-    model = nn.Module()
-    model.pretrained_cfg = get_pretrained_cfg(name).to_dict()  # pyright: ignore
-    theirs = create_transform(**resolve_model_data_config(model))
-    ours = find_transform(model, None).build()
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 411, 3), dtype=np.uint8))
-    assert (ours.normalize(ours(photo)) - theirs(photo)).abs().max() < 1e-5
-
-
-def test_labels_are_words_and_differ_from_each_other() -> None:
-    model = nn.Module()
-    model.pretrained_cfg = {}  # pyright: ignore
-    imagenet = find_labels(model, 1000)
-    assert imagenet is not None
-    assert imagenet[0] == "tench, Tinca tinca"
-    assert {"crane (n02012849)", "crane (n03126707)"} <= set(imagenet)
-    assert len(set(imagenet)) == 1000
-    assert len(set(find_labels(model, 21841) or [])) == 21841
-    assert find_labels(model, 7) is None
-    model.pretrained_cfg = {"label_names": ["n1", "n2"], "label_descriptions": {"n1": "cat"}}  # pyright: ignore
-    assert find_labels(model, 2) == ["cat", "n2"]
-    model.pretrained_cfg = {"label_names": {"0": "cat", "2": "dog"}}  # pyright: ignore
-    assert find_labels(model, 3) == ["cat", "1", "dog"]
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def batch():
 
 
 def test_smoothed_weighted_cross_entropy_by_hand():
-    task = ClassificationTask(classifier(), objective=ObjectiveConfig(smoothing=0.1, class_weights=(1.0, 2.0, 0.5, 1.0)))
+    objective = ObjectiveConfig(smoothing=0.1, class_weights=(1.0, 2.0, 0.5, 1.0))
+    task = ClassificationTask(classifier(), objective=objective)
     data = batch()
     loss = task.training_step(data, 0)
     weights = torch.tensor([1.0, 2.0, 0.5, 1.0])

@@ -1,0 +1,41 @@
+"""The demo from its first line to its last, with one epoch instead of ninety."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+import multimodal.finetuning
+from multimodal import cli
+from multimodal.cli.demo import digits_model
+from multimodal.errors import DataError
+
+
+def test_the_demo_ends_with_a_report_predictions_and_the_next_command(tmp_path, monkeypatch, capsys):
+    short = functools.partial(multimodal.finetuning.finetune, epochs=1, baseline=False)
+    monkeypatch.setattr(multimodal.finetuning, "finetune", short)
+    out = tmp_path / "demo"
+    assert cli.main(["demo", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Accuracy on the 360 test images: ") for line in lines)
+    assert sum(str(out / "digits" / "test") in line and "% sure" in line for line in lines) == 3
+    assert lines[-1].strip().startswith("multimodal classify ")
+    assert (out / "run" / "report.html").stat().st_size > 10_000
+
+    def again(folder, *, overwrite, **settings):
+        raise DataError(f"overwrite is {overwrite}")
+
+    monkeypatch.setattr(multimodal.finetuning, "finetune", again)
+    assert cli.main(["demo", "--out", str(out)]) == 1
+    assert "overwrite is True" in capsys.readouterr().err, "a finished demo is done again"
+    (out / "run" / "metrics.json").unlink()
+    assert cli.main(["demo", "--out", str(out)]) == 1
+    assert "overwrite is False" in capsys.readouterr().err, "an interrupted one is resumed"
+
+
+def test_the_digits_model_is_as_small_as_it_says():
+    model = digits_model().build()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert 0.445e6 < parameters < 0.455e6
+    assert model(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape == (2, 10)
