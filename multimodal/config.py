@@ -78,7 +78,8 @@ def read_value(kind: Any, plain: Any, where: str) -> Any:
 def _read_union(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
     if plain is None and type(None) in kinds:
         return None
-    configs = {kind.__name__: kind for kind in kinds if dataclasses.is_dataclass(kind)}
+    classes: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    configs = {kind.__name__: kind for kind in classes}
     if isinstance(plain, dict) and configs:
         name = plain.get("type")
         if len(configs) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def save(model: nn.Module, folder: str | Path) -> Path:
         DataError: it cannot be written: no space, no permission. What was there before is unchanged.
     """
     model = getattr(model, "_orig_mod", model)  # inside torch.compile(model)
-    kind, target = type(model).__name__, Path(folder).resolve()
+    kind, target = type(model).__name__, Path(os.path.realpath(folder))
     if not isinstance(model, Classifier) or kind not in _CLASSES:
         raise ArgumentError(f"A {kind} cannot be saved as a model folder; give one of: {', '.join(_CLASSES)}.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state_dict(model).items()}

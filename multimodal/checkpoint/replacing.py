@@ -24,7 +24,7 @@ _STALE = 3600.0  # seconds after which what a killed `replacing` left behind is 
 def current(folder: str | Path) -> Path:
     """Where the contents of `folder` are: there, or in what was kept by a replacement that was cut short."""
     target = Path(folder)
-    backup = _backup(target.resolve())
+    backup = _backup(Path(os.path.realpath(target)))  # of looping links, `resolve` makes a RuntimeError
     return target if target.exists() or not backup.exists() else backup
 
 

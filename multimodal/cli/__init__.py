@@ -30,6 +30,7 @@ _OS_ERRORS = {
     errno.EROFS: "is on a read-only file system.",
     errno.ENOSPC: "cannot be written: the disk is full. Free some space or choose another folder.",
     errno.EDQUOT: "cannot be written: your disk quota is used up. Free some space or choose another folder.",
+    errno.EFBIG: "cannot be written: the file is too large for this file system or its limits.",
     errno.ENOTDIR: "is not a folder, or lies below a file.",
     errno.EISDIR: "is a folder; a file is needed.",
     errno.ENAMETOOLONG: "is too long a name for this file system.",

@@ -85,15 +85,7 @@ def find(arguments: Sequence[str]) -> list[Path]:
     for argument in arguments:
         files = _files(os.path.expanduser(argument)) if argument else []  # noqa: PTH111  a pattern is no path yet
         if not files:
-            path = Path(argument)
-            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-            close = nearest(path.name, beside) or " Give a file, a folder, or a pattern in quotes."
-            what = (
-                "holds no images."
-                if argument and path.is_dir()
-                else f"does not exist, and as a pattern matches no image.{close}"
-            )
-            raise ArgumentError(f"{argument or 'An empty name'} {what}")
+            raise ArgumentError(_nothing(argument))
         found.update(dict.fromkeys(files))
     return list(found)
 

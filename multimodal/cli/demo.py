@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multimodal.models.classifier import ClassifierConfig
 
+# The rest is chosen from the data. A second process reads images while the first one trains.
+SETTINGS = {"epochs": 40, "scale": 0.9, "randaugment": 2, "smoothing": 0.0, "drop_path": 0.0, "workers": 1}
+
 HELP = "write, check, learn and classify handwritten digits, to see that everything works"
 
 
@@ -40,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     # So small a model is not worth sharing out; where the machine is busy, threads would wait for one another.
     torch.set_num_threads(1)
     finished = (out / "run" / "metrics.json").is_file()  # an earlier demo is done again, an interrupted one resumed
-    trained = finetune(folder, model=digits_model(), out=out / "run", overwrite=finished)
+    trained = finetune(folder, model=digits_model(), out=out / "run", overwrite=finished, **SETTINGS)
     print(f"Accuracy on the {trained.metrics['images']} test images: {trained.metrics['accuracy']:.1%}")
     print(f"Report: {trained.report}\n")
 
@@ -59,12 +62,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def digits_model() -> ClassifierConfig:
-    """A vision transformer for 8 x 8 pixels, 0.45 million parameters: 2-pixel patches, 4 blocks of width 96."""
+    """A vision transformer for 8 x 8 pixels, 0.45 million parameters: 2-pixel patches, 4 blocks of width 96.
+
+    Rotary positions over rows and columns and a mean over patches learn more from 1,300 pictures than a learned grid
+    and a class token, which reached 1 to 2 points less.
+    """
     from multimodal.backbone.attention import AttentionConfig
     from multimodal.backbone.backbone import BackboneConfig
     from multimodal.backbone.block import BlockConfig
     from multimodal.backbone.mlp import MlpConfig
-    from multimodal.backbone.pool import ClassPoolConfig
+    from multimodal.backbone.pool import MeanPoolConfig
+    from multimodal.backbone.rotary import RotaryConfig
     from multimodal.models.classifier import ClassifierConfig
     from multimodal.models.image_encoder import ImageEncoderConfig
     from multimodal.tokenizers.image import ImageTokenizerConfig
@@ -73,10 +81,11 @@ def digits_model() -> ClassifierConfig:
     size, width = (8, 8), 96
     half = (0.5, 0.5, 0.5)  # of mean and deviation: pixels from -1 to 1
     block = BlockConfig(attention=AttentionConfig(heads=4), mlp=MlpConfig(hidden=4 * width))
+    positions = RotaryConfig(axes=2, layout="interleaved", base=100.0)
     encoder = ImageEncoderConfig(
-        tokenizer=ImageTokenizerConfig(size=size, patch=(2, 2)),
-        backbone=BackboneConfig(dim=width, depth=4, block=block),
-        pool=ClassPoolConfig(),
+        tokenizer=ImageTokenizerConfig(size=size, patch=(2, 2), prefix=0),
+        backbone=BackboneConfig(dim=width, depth=4, block=block, position=positions),
+        pool=MeanPoolConfig(),
     )
     whole = ImageTransformConfig(size=size, resize="squash", crop_fraction=1.0, mean=half, std=half)
     return ClassifierConfig(encoder=encoder, classes=10, transform=whole)

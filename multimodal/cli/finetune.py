@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from multimodal.cli.finetune_settings import SETTINGS
 HELP = "train an image classifier on your folder"
 
 MODEL = "timm:vit_small_patch16_224.augreg_in21k"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     from multimodal.finetuning import finetune
 
-    finished = finetune(
-        arguments.folder,
-        model=arguments.model,
-        out=out,
-        pretrained=not arguments.scratch,
-        overwrite=arguments.overwrite,
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()},
-    )
+    try:
+        finished = finetune(
+            arguments.folder,
+            model=arguments.model,
+            out=out,
+            pretrained=not arguments.scratch,
+            overwrite=arguments.overwrite,
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()},
+        )
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:  # a file that was open already when the disk ran full
+            raise OSError(error.errno, error.strerror, str(out)) from error
+        raise
     if arguments.json:
         print(json.dumps({"out": str(out), **finished.metrics}))
         return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
@@ -59,7 +60,8 @@ class Augment:
             steps.append(v2.ColorJitter(config.jitter, config.jitter, config.jitter))
         steps.append(v2.PILToTensor())
         if config.erase:
-            steps.append(v2.RandomErasing(config.erase, value="random"))
+            noise: Any = "random"  # torchvision declares numbers only
+            steps.append(v2.RandomErasing(config.erase, value=noise))
         self.steps = v2.Compose(steps)
         # The crop may show a part of the picture only: decode so that even the smallest part has enough pixels.
         self.min_side = math.ceil(max(transform.size) / math.sqrt(config.scale))

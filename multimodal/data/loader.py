@@ -6,11 +6,14 @@ Under several processes each rank takes every n-th place of the same order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from multimodal.errors import DataError
 
 
 class EpochOrder(Sampler[list[tuple[int, int]]]):
@@ -46,6 +49,24 @@ class EpochOrder(Sampler[list[tuple[int, int]]]):
         return iter([[(self.epoch, i) for i in batch] for batch in batches[self.start :]])
 
 
+def _next(iterator: Iterator[Any]) -> Any:
+    """The next batch, or None; what a worker process raised keeps its sentence and loses its traceback.
+
+    Raises:
+        DataError: no image can be read any more, or a worker process was killed.
+    """
+    try:
+        return next(iterator, None)
+    except DataError as error:
+        raise DataError(str(error).strip().rpartition("DataError: ")[2]) from error
+    except RuntimeError as error:
+        if not re.match(r"DataLoader worker .* exited unexpectedly", str(error)):
+            raise
+        raise DataError(
+            "A process that reads images was killed, usually for want of memory; give fewer workers, or 0."
+        ) from error
+
+
 class ResumableLoader:
     """Batches of `dataset`; `state_dict` says how many of the current epoch were given out."""
 
@@ -78,6 +99,7 @@ class ResumableLoader:
             persistent_workers=workers > 0,
         )
         self.given = 0
+        self._skip = 0
 
     @property
     def dataset(self) -> Dataset[Any]:
@@ -88,12 +110,13 @@ class ResumableLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.given >= len(self.sampler):
-            self.given = 0
+        # Only a loaded state is gone on with: an epoch that its reader left early is not.
+        self.given = self._skip if self._skip < len(self.sampler) else 0
+        self._skip = 0
         self.sampler.start = self.given
         iterator = iter(self.loader)
         self.sampler.start = 0
-        for batch in iterator:
+        while (batch := _next(iterator)) is not None:
             self.given += 1
             yield batch
         self.given = 0
@@ -104,4 +127,4 @@ class ResumableLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from there at the next iteration."""
-        self.given = state["given"]
+        self._skip = state["given"]

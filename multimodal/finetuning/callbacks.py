@@ -7,6 +7,7 @@ not.
 from __future__ import annotations
 
 import csv
+import math
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
+from multimodal.errors import DataError
 from multimodal.tasks.classification import ClassificationTask
 
 
@@ -41,10 +43,24 @@ class History(Callback):
         self.batches += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch's row and write the file."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+        """Add the epoch's row and write the file.
+
+        Raises:
+            DataError: the loss is not a finite number; Lightning then saves no checkpoint of it.
+        """
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val_") and name != "val_score"
+        }
         rate = trainer.optimizers[0].param_groups[-1]["lr"]
         train_loss = float(self.loss) / max(1, self.batches)
+        for name, loss in (("training", train_loss), ("validation", metrics.get("val_loss", 0.0))):
+            if not math.isfinite(loss):
+                raise DataError(
+                    f"Training has diverged: the {name} loss is {loss} in epoch {trainer.current_epoch + 1}. Start "
+                    "again with a lower lr, and set overwrite."
+                )
         self._clock()
         row = {"epoch": trainer.current_epoch + 1, "train_loss": train_loss, **metrics, "lr": rate}
         self.rows.append({**row, "seconds": round(self.seconds, 3)})

@@ -20,6 +20,7 @@ from multimodal.config import to_plain
 from multimodal.data.image_data import LabeledImageData
 from multimodal.data.progress import track
 from multimodal.data.samples import LabeledImages, Skipped
+from multimodal.errors import DataError
 from multimodal.finetuning.held_out import HeldOut
 from multimodal.finetuning.plan import Plan
 from multimodal.finetuning.report import ReportData, write_report
@@ -42,11 +43,10 @@ class Evaluation:
         plan: Plan,
         history: Sequence[Mapping[str, Any]],
         skipped: Sequence[Skipped],
-        *,
-        best: float,
     ) -> dict[str, Any]:
         """Write predictions and report into `out`; returns the figures."""
         seconds = sum(row["seconds"] for row in history)
+        best = max(row["val_map" if self.held_out.multi_label else "val_accuracy"] for row in history)
         figures = {**self.figures(), "best_val": best, "baseline": plan.baseline, "seconds": round(seconds, 1)}
         write_predictions(out / "predictions.csv", self.answers())
         baseline = None if plan.baseline is None else ("nearest class mean of the untrained features", plan.baseline)
@@ -149,6 +149,8 @@ def _answers(model: Classifier, data: LabeledImageData, part: str) -> HeldOut:
         logits.append(model(batch["pixels"].to(device)).float().cpu())
         targets.append(batch["target"])
         indices.append(batch["index"])
+    if not all(bool(batch.isfinite().all()) for batch in logits):
+        raise DataError(f"The model's answers on the {part} images are not finite; train again with a lower lr.")
     target = torch.cat(targets)
     paths = [data.images.splits[part][i].path for i in torch.cat(indices).tolist()]
     return HeldOut(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from multimodal.config import from_plain, to_plain
 from multimodal.data.samples import LabeledImages, Sample, Skipped
 from multimodal.errors import ArgumentError, DataError
-from multimodal.finetuning.run import write_json
+from multimodal.finetuning.run import FILES, write_json
 from multimodal.finetuning.settings import FinetuneConfig, check
 
 
@@ -34,16 +35,19 @@ def open_plan(out: Path, folder: str, source: str, asked: dict[str, Any], *, ove
     Raises:
         ArgumentError: `out` holds a finished run, another unfinished one, or something that is no run.
     """
+    _check_place(out, folder)
     if not out.exists():
         return None
-    if not out.is_dir():
-        raise ArgumentError(f"out is {str(out)!r}, which is a file; give a folder.")
     if all(entry.suffix == ".tmp" for entry in out.iterdir()):  # empty, or stopped before anything was decided
         return None
     if not (out / "run.json").is_file():
         raise ArgumentError(f"out is {str(out)!r}, which holds other files; choose a new or an empty folder.")
     if overwrite:
-        shutil.rmtree(out)
+        other = sorted(entry.name for entry in out.iterdir() if entry.name not in FILES and entry.suffix != ".tmp")
+        if other:
+            raise ArgumentError(
+                f"out is {str(out)!r}, which holds more than a run ({other[0]!r}); move that away first."
+            )
         return None
     if (out / "metrics.json").is_file():
         raise ArgumentError(f"{out} holds a finished run; choose another `out`, or set overwrite to replace it.")
@@ -58,6 +62,33 @@ def open_plan(out: Path, folder: str, source: str, asked: dict[str, Any], *, ove
             f"{out} holds an unfinished run with settings {plan.asked}, not {asked}; set overwrite to drop it."
         )
     return plan
+
+
+def _check_place(out: Path, folder: str) -> None:
+    """Whether a run folder can be made at `out`, tried before the slow work; nothing stays behind.
+
+    Raises:
+        ArgumentError: `out` is or lies below a file, is a link to nothing, or it and the data lie in one another.
+        DataError: it cannot be written to.
+    """
+    present = next(path for path in (out, *out.parents) if os.path.lexists(path))
+    if not present.is_dir():
+        what = "a link that leads nowhere" if present.is_symlink() and not present.exists() else "a file"
+        where = "which is" if present == out else f"which lies below {str(present)!r},"
+        raise ArgumentError(f"out is {str(out)!r}, {where} {what}; give a folder.")
+    if Path(folder).is_dir():
+        data, place = Path(os.path.realpath(folder)), Path(os.path.realpath(out))
+        if data == place or data in place.parents or place in data.parents:
+            raise ArgumentError(
+                f"out is {str(out)!r} and the data are in {folder!r}; one lies inside the other, so that the next run "
+                "would take results for data. Choose another place for out."
+            )
+    try:
+        Path(tempfile.mkdtemp(prefix=".run-", dir=present)).rmdir()
+    except OSError as error:
+        raise DataError(
+            f"out is {str(out)!r}, where nothing can be written ({error.strerror}); choose another place."
+        ) from error
 
 
 def image_counts(images: LabeledImages) -> dict[str, int]:
@@ -96,6 +127,7 @@ def read_plan(out: Path) -> Plan:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         images = plain["images"]
+        _check_labels(images)
         return Plan(
             folder=plain["folder"],
             source=plain["source"],
@@ -114,5 +146,17 @@ def read_plan(out: Path) -> Plan:
                 skipped=tuple(Skipped(*row) for row in images["skipped"]),
             ),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, DataError) as error:
         raise DataError(f"{path} is damaged ({error}); set overwrite to start the run anew.") from error
+
+
+def _check_labels(images: Any) -> None:
+    """Refuse class names and samples, as run.json has them, that do not belong together."""
+    labels = images["labels"]
+    if not all(isinstance(label, str) for label in labels) or len(set(labels)) != len(labels):
+        raise ValueError("labels must be different class names")
+    if not all(images["splits"].get(name) for name in ("train", "val")):
+        raise ValueError("there are no images to train on or to validate with")
+    used = {label for rows in images["splits"].values() for _, *members in rows for label in members}
+    if not all(isinstance(label, int) and 0 <= label < len(labels) for label in used):
+        raise ValueError(f"the images have classes beyond the {len(labels)} labels")

@@ -60,7 +60,7 @@ def _fingerprint(images: LabeledImages, facts: dict[str, ImageFacts]) -> str:
         for split, samples in images.splits.items()
         for sample in samples
     ]
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def split(inspected: Inspected, fraction: float, seed: int) -> LabeledImages:

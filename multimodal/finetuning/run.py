@@ -23,6 +23,10 @@ from typing import Any
 from multimodal.errors import DataError
 from multimodal.models.classifier import Classifier, Prediction
 
+FILES = frozenset(
+    ["model", "report.html", "metrics.json", "metrics.csv", "predictions.csv", "run.json", "tensorboard", "checkpoints"]
+)  # nothing else is ever removed from a run folder
+
 
 @dataclass(frozen=True)
 class Mistake:

@@ -7,6 +7,7 @@ set is chosen from the data in `defaults.py`. The resolved whole is written to t
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -124,22 +125,33 @@ def check(config: FinetuneConfig) -> FinetuneConfig:
     Raises:
         ArgumentError: a number out of its range, with the range.
     """
-    parts = {"drop_path", "dropout", "smoothing", "balance", "ema", "flip", "erase", "jitter"}
+    parts = {"balance", "flip", "erase", "jitter", "final_lr"}
+    proper_parts = {"drop_path", "dropout", "smoothing", "ema"}  # at 1 nothing would be learned
     at_least_one = {"epochs", "batch_size", "accumulate", "rank", "image_size"}
     for name, (group, _) in options().items():
         value = getattr(getattr(config, group) if group else config, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ArgumentError(f"{name} is {value}; it must be a finite number.")
+        if name in proper_parts and not 0 <= value < 1:
+            raise ArgumentError(f"{name} is {value}; it must lie between 0 and 1, and below 1.")
         if name in parts and not 0 <= value <= 1:
             raise ArgumentError(f"{name} is {value}; it must lie between 0 and 1.")
         if name in at_least_one and value < 1:
             raise ArgumentError(f"{name} is {value}; it must be at least 1.")
         if name in ("mixup", "cutmix", "clip", "patience", "unfreeze", "weight_decay", "save_every") and value < 0:
             raise ArgumentError(f"{name} is {value}; it must not be negative.")
+    for name, value, least, most in (
+        ("image_size", config.adapt.image_size, 1, 4096),
+        ("workers", config.loop.workers, -1, 256),
+        ("seed", config.seed, 0, 2**32 - 1),
+        ("randaugment", config.augment.randaugment, 0, 30),
+    ):
+        if not least <= value <= most:
+            raise ArgumentError(f"{name} is {value}; it must lie between {least} and {most}.")
     if not 0 < config.val_fraction < 1:
         raise ArgumentError(f"val_fraction is {config.val_fraction}; it must lie between 0 and 1.")
     if not 0 < config.augment.scale <= 1:
         raise ArgumentError(f"scale is {config.augment.scale}; it must be above 0 and at most 1.")
-    if not 0 <= config.augment.randaugment <= 30:
-        raise ArgumentError(f"randaugment is {config.augment.randaugment}; it must lie between 0 and 30.")
     if config.loop.accumulate > config.loop.batch_size:
         raise ArgumentError(
             f"accumulate is {config.loop.accumulate}; it cuts a batch and cannot exceed "

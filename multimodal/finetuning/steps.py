@@ -64,7 +64,7 @@ def finetune(
         DataError: the folder cannot be used: nothing there, one class, nothing readable.
     """
     check_names(settings)
-    out, folder = Path(out), str(folder)
+    out, folder = Path(out), str(Path(folder).expanduser().absolute())  # it may be resumed from elsewhere
     source = model if isinstance(model, str) else json.dumps(to_plain(getattr(model, "config", model)))
     resumed = open_plan(out, folder, source, settings, overwrite=overwrite)
     if resumed is not None:
@@ -77,18 +77,20 @@ def finetune(
     task = train.make_task(adapt(start, plan.images, config.adapt), plan.images, config)
     held_out = "test" if "test" in plan.images.splits else "val"
     if resumed is None:
-        out.mkdir(parents=True, exist_ok=True)
+        if out.exists():  # only now: until here, a wrong argument leaves the old run as it was
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
         config = _cut_to_memory(task, config, device)
         plan = replace(plan, settings=config, baseline=_baseline(start.to(device), plan.images, config, held_out))
         write_plan(out, plan)
     _describe(plan)
     data = train.loaders(plan.images, config)
-    history, score = train.fit(task, data, config, out)
+    history = train.fit(task, data, config, out)
     _warn_of(task.failed)
     trained = train.trained(task, config)
     result = evaluate(trained, plan.images, config, held_out)
     skipped = [*plan.images.skipped, *(Skipped("", reason) for reason in sorted(task.failed))]
-    figures = result.write(out, plan, history.rows, skipped, best=score)
+    figures = result.write(out, plan, history.rows, skipped)
     trained.card = {
         "data": {"folder": Path(folder).name, "fingerprint": plan.fingerprint, "images": image_counts(plan.images)},
         "metrics": figures,
@@ -133,6 +135,7 @@ def _plan(folder: str, source: str, asked: dict[str, Any], start: Classifier, *,
     )
     settings = override(chosen, asked)
     images = split(inspected, settings.val_fraction, settings.seed)
+    settings = _no_larger_than_the_data(settings, len(images.splits["train"]))
     return Plan(
         folder=folder,
         source=source,
@@ -141,6 +144,14 @@ def _plan(folder: str, source: str, asked: dict[str, Any], start: Classifier, *,
         images=images,
         fingerprint=inspected.fingerprint,
     )
+
+
+def _no_larger_than_the_data(config: FinetuneConfig, images: int) -> FinetuneConfig:
+    """`config` with a batch of at most `images`: a larger one would only be tried against the memory."""
+    loop = config.loop
+    if loop.batch_size <= images:
+        return config
+    return replace(config, loop=replace(loop, batch_size=images, accumulate=min(loop.accumulate, images)))
 
 
 def _baseline(start: Classifier, images: LabeledImages, config: FinetuneConfig, part: str) -> float | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from multimodal.backbone.lora import merged_state_dict
+from multimodal.checkpoint.fit import difference
 from multimodal.data.image_data import LabeledImageData
 from multimodal.data.samples import LabeledImages
 from multimodal.errors import ArgumentError, DataError
@@ -28,6 +31,8 @@ from multimodal.hub import best_dtype
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.classification import ClassificationTask, ObjectiveConfig
 from multimodal.tasks.mixing import MixConfig
+
+MONITOR = "val_score"  # see ClassificationTask.on_validation_epoch_end
 
 
 def make_task(model: Classifier, images: LabeledImages, config: FinetuneConfig) -> ClassificationTask:
@@ -108,12 +113,11 @@ def _trial_step(task: ClassificationTask, batch: int, size: tuple[int, int], dev
         del reserve
 
 
-def fit(task: ClassificationTask, data: LabeledImageData, config: FinetuneConfig, out: Path) -> tuple[History, float]:
+def fit(task: ClassificationTask, data: LabeledImageData, config: FinetuneConfig, out: Path) -> History:
     """Train until done, from the last checkpoint of `out` if there is one; the model then has the best weights.
 
-    Returns the history, and the best validation score.
+    Returns the history.
     """
-    monitor = "val_map" if data.images.multi_label else "val_accuracy"
     checkpoints = out / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     last = checkpoints / "last.ckpt"
@@ -121,13 +125,13 @@ def fit(task: ClassificationTask, data: LabeledImageData, config: FinetuneConfig
     best = ModelCheckpoint(
         dirpath=checkpoints,
         filename="best",
-        monitor=monitor,
+        monitor=MONITOR,
         mode="max",
         save_weights_only=True,
         enable_version_counter=False,
     )
     callbacks: list[Callback] = [history, best, Saver(last, config.loop.save_every)]
-    callbacks += _optional(config, monitor)
+    callbacks += _optional(config)
     if config.loop.compile:
         compile_blocks(task.model)
     with _quiet():
@@ -145,22 +149,37 @@ def fit(task: ClassificationTask, data: LabeledImageData, config: FinetuneConfig
             log_every_n_steps=10,
             use_distributed_sampler=False,
         )
+        if last.exists():
+            _read_checkpoint(last, task)
         trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    score = float(best.best_model_score) if best.best_model_score is not None else 0.0
-    weights = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
-    task.load_state_dict(weights)
-    return history, score
+    task.load_state_dict(_read_checkpoint(Path(best.best_model_path), task))
+    return history
 
 
-def _optional(config: FinetuneConfig, monitor: str) -> list[Callback]:
+def _read_checkpoint(path: Path, task: ClassificationTask) -> dict[str, Any]:
+    """The weights in a checkpoint of `task`.
+
+    Raises:
+        DataError: it is missing or damaged, or belongs to other labels or another model.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+    except (OSError, EOFError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
+        raise DataError(f"{path} is damaged or missing; set overwrite to start the run anew.") from error
+    if unfit := difference(state, task.state_dict()):
+        raise DataError(f"{path} does not belong to this model and these labels: {unfit}; set overwrite to start anew.")
+    return state
+
+
+def _optional(config: FinetuneConfig) -> list[Callback]:
     callbacks: list[Callback] = [RichProgressBar(console_kwargs={"stderr": True})]
     if config.loop.ema:
         callbacks.append(EMAWeightAveraging(decay=config.loop.ema))
     if config.loop.patience:
         callbacks.append(
-            EarlyStopping(monitor, mode="max", patience=config.loop.patience, check_on_train_epoch_end=False)
+            EarlyStopping(MONITOR, mode="max", patience=config.loop.patience, check_on_train_epoch_end=False)
         )
     if config.adapt.unfreeze:
         callbacks.append(GradualUnfreezing(config.adapt.unfreeze))
@@ -202,13 +221,18 @@ def compile_blocks(model: Classifier) -> None:
 
 
 class _quiet:
-    """Without Lightning's lines on devices and workers; its errors and everybody else's warnings stay."""
+    """Without Lightning's lines on devices and workers; its errors and everybody else's warnings stay.
+
+    Nor with the traceback of TensorBoard's thread when the disk is full: the next write raises its error here.
+    """
 
     def __enter__(self) -> None:
         self.loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
         self.levels = [logger.level for logger in self.loggers]
         for logger in self.loggers:
             logger.setLevel(logging.ERROR)
+        self.hook = threading.excepthook
+        threading.excepthook = lambda failed: None if isinstance(failed.exc_value, OSError) else self.hook(failed)
         self.warnings = warnings.catch_warnings()
         self.warnings.__enter__()
         warnings.filterwarnings("ignore", module="lightning")
@@ -216,5 +240,6 @@ class _quiet:
 
     def __exit__(self, *exception: Any) -> None:
         self.warnings.__exit__(*exception)
+        threading.excepthook = self.hook
         for logger, level in zip(self.loggers, self.levels, strict=True):
             logger.setLevel(level)

@@ -28,12 +28,14 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
+        if not self.lr > 0:
             raise ArgumentError(f"lr is {self.lr}; it must be positive.")
         if not 0 < self.layer_decay <= 1:
             raise ArgumentError(f"layer_decay is {self.layer_decay}; it must lie in (0, 1].")
         if not 0 <= self.warmup < 1:
             raise ArgumentError(f"warmup is {self.warmup}; it is a part of all steps and must lie in [0, 1).")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ArgumentError(f"betas is {self.betas}; both must lie in [0, 1).")
 
 
 def parameter_groups(

@@ -71,6 +71,13 @@ def test_a_state_from_the_end_of_an_epoch_starts_the_next():
     assert list(other) == list(loader())
 
 
+def test_an_epoch_that_was_left_early_is_not_gone_on_with():
+    one = loader()
+    for _, _batch in zip(range(2), one, strict=False):
+        pass
+    assert list(one) == list(loader())
+
+
 def test_the_incomplete_batch_is_dropped_on_request():
     assert [len(batch) for batch in loader(drop_last=True)] == [4] * 5
     assert len(loader(drop_last=True)) == 5 and len(loader()) == 6

@@ -23,6 +23,7 @@ ARGUMENTS = (
     "--model.objective.mix.mixup=0",
     "--model.objective.mix.cutmix=0",
     "--model.optimizer.lr=0.001",
+    "--data.augment={scale: 1, flip: 0, randaugment: 0, erase: 0}",
     "--trainer.max_epochs=2",
     "--trainer.limit_train_batches=8",
     "--trainer.accelerator=cpu",
