@@ -21,6 +21,7 @@ from torch.nn import functional as F
 def theirs(folder: Path, model: str, out: Path, *, lr: float) -> float:
     """Accuracy of timm's model after the steps that our run at `out` took."""
     import timm
+    from timm.data.config import resolve_model_data_config
     from timm.data.transforms_factory import create_transform
     from timm.optim import create_optimizer_v2
     from timm.scheduler import CosineLRScheduler
@@ -32,7 +33,7 @@ def theirs(folder: Path, model: str, out: Path, *, lr: float) -> float:
     loop, size = plan.settings.loop, plan.settings.adapt.image_size
     torch.manual_seed(plan.settings.seed)
     network = timm.create_model(model, num_classes=len(plan.images.labels), img_size=size, drop_path_rate=0.1)
-    config = timm.data.resolve_model_data_config(network)
+    config = resolve_model_data_config(network)
     look = create_transform(**{**config, "input_size": (3, size, size)}, is_training=False)
     change = create_transform(
         input_size=(3, size, size), is_training=True, mean=config["mean"], std=config["std"], scale=(0.5, 1.0)
@@ -98,11 +99,11 @@ def main() -> None:
             start = time.perf_counter()
             accuracy = theirs(arguments.folder, arguments.model, out, lr=run.settings["optimizer"]["lr"])
             theirs_s = time.perf_counter() - start
-        print(
-            f"seed {seed}: ours {run.metrics['accuracy']:.1%} in {ours_s:.0f} s (report included), "
-            f"timm {accuracy:.1%} in {theirs_s:.0f} s",
-            flush=True,
-        )
+            print(
+                f"seed {seed}: ours {run.metrics['accuracy']:.1%} in {ours_s:.0f} s (report included), "
+                f"timm {accuracy:.1%} in {theirs_s:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
