@@ -19,7 +19,7 @@ from dataclasses import replace
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.image_data import ImageFolderData
 from multimodal.errors import ArgumentError
-from multimodal.finetuning.prepare import with_head
+from multimodal.finetuning.adapt import with_head
 from multimodal.hub import load
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.classification import ClassificationTask, ObjectiveConfig
@@ -54,7 +54,7 @@ def vit_finetune(
     transform = model.config.transform
     if image_size is not None:
         transform = replace(transform, size=(image_size, image_size))
-    model = with_head(model, labels, transform=transform, drop_path=drop_path)
+    model = with_head(model, labels, transform=transform, drop_path=drop_path, fresh=not pretrained)
     return ClassificationTask(model, objective=objective, optimizer=optimizer, seed=seed)
 
 

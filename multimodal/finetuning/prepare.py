@@ -1,4 +1,4 @@
-"""Before training: look at every image, split them, adapt the model to them, and see what the untrained features give.
+"""Before training: look at every image, split them, and see what the untrained features give.
 
 Axes: b batch · n images · c classes · e feature width
 """
@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.data.duplicates import find_duplicates
 from multimodal.data.image_data import LabeledImageData, with_validation
 from multimodal.data.inspect import ImageFacts, inspect_images, leave_out_unreadable
 from multimodal.data.progress import track
 from multimodal.data.read import read_labeled_images
 from multimodal.data.samples import LabeledImages
-from multimodal.errors import ArgumentError, DataError
-from multimodal.finetuning.settings import AdaptConfig
-from multimodal.models.classifier import Classifier, LinearHeadConfig
-from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
-from multimodal.tokenizers.image_transform import ImageTransformConfig
+from multimodal.errors import DataError
+from multimodal.models.classifier import Classifier
 
 BASELINE_IMAGES = 5_000  # as many training images at most make the class means
 
@@ -76,69 +70,6 @@ def split(inspected: Inspected, fraction: float, seed: int) -> LabeledImages:
     if len(images.splits["train"]) < 2:
         raise DataError(f"{images.root} leaves one image to train on; a classifier needs more.")
     return images
-
-
-def adapt(model: Classifier, images: LabeledImages, config: AdaptConfig) -> Classifier:
-    """`model` with a fresh head for the classes of `images`, and its encoder's weights.
-
-    Raises:
-        ArgumentError: LoRA on an encoder that is not on the shared backbone.
-    """
-    transform = model.transform.config
-    size = transform.size if config.image_size == min(transform.size) else (config.image_size, config.image_size)
-    adapted = with_head(
-        model,
-        images.labels,
-        transform=replace(transform, size=size, resize=config.resize),
-        drop_path=config.drop_path,
-        dropout=config.dropout,
-        output="sigmoid" if images.multi_label else "softmax",
-    )
-    if config.method == "lora":
-        if isinstance(adapted.config.encoder, TimmEncoderConfig):
-            raise ArgumentError(
-                f"method='lora' works on the shared backbone; {adapted.config.encoder.name} is a wrapped timm model. "
-                "Use method='full' or 'linear'."
-            )
-        attach(adapted.encoder, LoraConfig(rank=config.rank, alpha=2.0 * config.rank))
-    return adapted
-
-
-def with_head(
-    model: Classifier,
-    labels: Sequence[str],
-    *,
-    transform: ImageTransformConfig | None = None,
-    drop_path: float = 0.0,
-    dropout: float = 0.0,
-    output: Literal["softmax", "sigmoid"] = "softmax",
-) -> Classifier:
-    """A copy of `model` with a fresh head for `labels`, and what training adds to its encoder."""
-    adapted = replace(
-        model.config,
-        encoder=_with_drop_path(model.config.encoder, drop_path),
-        classes=len(labels),
-        transform=transform or model.config.transform,
-        head=LinearHeadConfig(dropout=dropout),
-        output=output,
-    ).build(labels)
-    adapted.encoder.load_state_dict(model.encoder.state_dict())
-    return adapted
-
-
-def _with_drop_path(encoder: ImageEncoderConfig | TimmEncoderConfig, rate: float) -> Any:
-    if isinstance(encoder, ImageEncoderConfig):
-        return replace(encoder, backbone=replace(encoder.backbone, drop_path=rate))
-    arguments = dict(encoder.arguments)
-    if rate:
-        arguments["drop_path_rate"] = rate
-    try:
-        wanted = replace(encoder, arguments=tuple(arguments.items()))
-        with torch.device("meta"):
-            wanted.build()
-    except TypeError:  # this architecture has no drop path
-        return encoder
-    return wanted
 
 
 @torch.inference_mode()

@@ -22,10 +22,11 @@ from multimodal.config import to_plain
 from multimodal.data.samples import LabeledImages, Skipped
 from multimodal.errors import ArgumentError
 from multimodal.finetuning import train
+from multimodal.finetuning.adapt import adapt
 from multimodal.finetuning.defaults import defaults
 from multimodal.finetuning.evaluate import evaluate
 from multimodal.finetuning.plan import Plan, image_counts, open_plan, write_plan
-from multimodal.finetuning.prepare import adapt, inspect, nearest_mean_accuracy, split
+from multimodal.finetuning.prepare import inspect, nearest_mean_accuracy, split
 from multimodal.finetuning.run import Run, write_json
 from multimodal.finetuning.settings import FinetuneConfig, options, override
 from multimodal.hub import load
@@ -74,7 +75,8 @@ def finetune(
     config = plan.settings
     device = torch.device(train.device_name())
     torch.manual_seed(config.seed)
-    task = train.make_task(adapt(start, plan.images, config.adapt), plan.images, config)
+    adapted = adapt(start, plan.images, config.adapt, fresh=_is_fresh(model, pretrained))
+    task = train.make_task(adapted, plan.images, config)
     held_out = "test" if "test" in plan.images.splits else "val"
     if resumed is None:
         if out.exists():  # only now: until here, a wrong argument leaves the old run as it was

@@ -1,5 +1,6 @@
 """Before training: what is left out, what the split keeps together, the new head, the baseline by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 from small import MODEL, small_digits
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.finetuning.prepare import adapt, inspect, nearest_mean, split, with_head
+from multimodal.finetuning.adapt import adapt, with_head
+from multimodal.finetuning.prepare import inspect, nearest_mean, split
 from multimodal.finetuning.settings import AdaptConfig
 
 
@@ -63,6 +65,20 @@ def test_a_new_head_keeps_the_encoder_and_what_training_adds():
     assert new.config.encoder.backbone.drop_path == 0.2
     pixels = torch.randn(2, 3, 8, 8)
     assert torch.equal(new.eval().features(pixels), start.eval().features(pixels))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_image_size_gets_positions_of_its_own(fresh):
+    start = MODEL.build().eval()
+    transform = replace(MODEL.transform, size=(12, 12))
+    new = with_head(start, ("a", "b"), transform=transform, fresh=fresh).eval()
+    position = new.encoder.tokenizer.position
+    assert position.grid == (6, 6) and position.weight.shape == (36, 16)
+    pixels = torch.randn(2, 3, 12, 12)
+    same = torch.allclose(new.features(pixels), start.features(pixels), atol=1e-6)
+    assert same != fresh, "trained positions are those that the model would have resized itself"
+    if fresh:
+        assert position.weight.std() > 0.015, "drawn anew, not shrunk"
 
 
 def test_lora_trains_adapters_and_head_alone(folder):
