@@ -93,16 +93,22 @@ def finetune(
     result = evaluate(trained, plan.images, config, held_out)
     skipped = [*plan.images.skipped, *(Skipped("", reason) for reason in sorted(task.failed))]
     figures = result.write(out, plan, history.rows, skipped)
-    trained.card = {
-        "data": {"folder": Path(folder).name, "fingerprint": plan.fingerprint, "images": image_counts(plan.images)},
-        "metrics": figures,
-        "settings": to_plain(config),
-        "source": plan.source,
-    }
+    trained.card = _card(plan, figures)
     save(trained, out / "model")
     write_json(out / "metrics.json", figures)  # last: it says that the run is finished
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return Run(out)
+
+
+def _card(plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
+    """What the model folder says of the training."""
+    name, counts = Path(plan.folder).name, image_counts(plan.images)
+    return {
+        "data": {"folder": name, "fingerprint": plan.fingerprint, "images": counts},
+        "metrics": figures,
+        "settings": to_plain(plan.settings),
+        "source": plan.source,
+    }
 
 
 def check_names(settings: dict[str, Any]) -> None:

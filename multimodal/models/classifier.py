@@ -8,7 +8,7 @@ Axes: b batch · c classes · e feature width · H, W pixels
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,15 +190,6 @@ class Classifier(nn.Module):
             MediaError: the image cannot be read.
         """
         return explain(self, image, label=label, method=method)
-
-
-def with_labels(classifier: Classifier, labels: Iterable[str]) -> Classifier:
-    """A classifier of other `labels`: a fresh head on the encoder of `classifier`, which both then share."""
-    labels = tuple(labels)
-    config = replace(classifier.config, classes=len(labels))
-    found = Classifier(config, labels, encoder=classifier.encoder)
-    found.head.to(next(classifier.encoder.parameters()))  # its device and its dtype
-    return found.train(classifier.training)
 
 
 def _several(images: Any) -> Iterable[Any]:

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from stand_ins import CPU, TINY, pixels
 
 from multimodal.errors import ArgumentError
+from multimodal.finetuning.adapt import with_head
 from multimodal.hub import load, save_timm
-from multimodal.models.classifier import with_labels
 
 
 def test_save_timm_writes_what_timm_reads(written: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
-    model = with_labels(load(written[0], **CPU), ["left", "right"])
+    model = with_head(load(written[0], **CPU), ["left", "right"])
     with pytest.raises(ArgumentError, match="does not say which timm model"):
         save_timm(model, tmp_path / "back")
     folder = save_timm(model, tmp_path / "back", "vit_tiny_patch16_224", **TINY)

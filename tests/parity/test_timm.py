@@ -15,12 +15,12 @@ from timm_pairs import assert_equal_outputs, assert_same_tensors, convert, rando
 
 from multimodal.config import from_plain, to_plain
 from multimodal.errors import ArgumentError
+from multimodal.finetuning.adapt import with_head
 from multimodal.hub import export_timm
 from multimodal.models.classifier import (
     ClassifierConfig,
     DistilledHeadConfig,
     LinearHeadConfig,
-    with_labels,
 )
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.timm_parts import NotExpressible
@@ -161,19 +161,10 @@ def test_export_needs_the_same_mathematics() -> None:
 def test_export_after_training_with_other_classes_and_drop_path() -> None:
     arguments = {key: value for key, value in TINY.items() if key != "num_classes"}
     model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY, drop_path_rate=0.1, drop_rate=0.2))
-    classifier = with_labels(convert(model, "vit_tiny_patch16_224", arguments), ["cat", "dog"])
+    classifier = with_head(convert(model, "vit_tiny_patch16_224", arguments), ["cat", "dog"])
     state = export_timm(classifier, "vit_tiny_patch16_224", **arguments)
     assert state["head.weight"].shape == (2, 32)
     timm.create_model("vit_tiny_patch16_224", **{**TINY, "num_classes": 2}).load_state_dict(state)
-
-
-def test_with_labels_shares_the_encoder() -> None:
-    model = randomize(timm.create_model("vit_tiny_patch16_224", **TINY))
-    classifier = convert(model, "vit_tiny_patch16_224", TINY)
-    other = with_labels(classifier, ["cat", "dog", "cow"])
-    assert other.encoder is classifier.encoder
-    assert other.labels == ("cat", "dog", "cow") and other.config.classes == 3 and not other.training
-    assert classifier.config.classes == 5 and classifier.head[1].out_features == 5
 
 
 @pytest.fixture

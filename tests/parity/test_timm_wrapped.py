@@ -13,9 +13,9 @@ from timm_pairs import assert_equal_outputs, assert_same_tensors, convert, rando
 from torch import nn
 
 from multimodal.errors import ArgumentError
+from multimodal.finetuning.adapt import with_head
 from multimodal.hub import export_timm
 from multimodal.hub.timm_convert import find_labels, find_transform, read_timm
-from multimodal.models.classifier import with_labels
 from multimodal.models.image_encoder import TimmEncoderConfig
 
 WRAPPED = ["test_convnext", "test_resnet", "test_efficientnet", "test_nfnet", "test_mambaout", "test_byobnet"]
@@ -47,7 +47,7 @@ def test_wrapped_model_whose_head_is_no_linear_layer_gives_features() -> None:
     assert_equal_outputs(headless, classifier, (224, 224))
     with pytest.raises(ArgumentError, match="no classes, only features"):
         classifier.predict([torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()])
-    assert with_labels(classifier, ["a", "b"])(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
+    assert with_head(classifier, ["a", "b"])(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
 
 
 def test_model_that_gives_no_vector_is_refused() -> None:
