@@ -6,7 +6,7 @@ Run       python data/imagenette/prepare.py
 Hardware  any GPU; a CPU for a few thousand images
 Hours     not yet run
 Expected  Imagenette validation accuracy: not yet run
-Small     python recipes/linear_probe.py smoke          random features of digits, about ten seconds on a CPU
+Small     python recipes/linear_probe.py smoke          random features of digits, about twenty seconds on a CPU
 """
 
 from multimodal.cli.recipe import Smoke, run

@@ -8,7 +8,7 @@ Many GPUs add --trainer.devices 8 --trainer.strategy ddp
 Hardware  one GPU with 16 GB for ViT-S/16 at batch 64
 Hours     not yet run
 Expected  Oxford-IIIT Pet test accuracy: not yet run
-Small     python recipes/vit_finetune.py smoke          fresh weights on digits, about ten seconds on a CPU
+Small     python recipes/vit_finetune.py smoke          fresh weights on digits, about twenty seconds on a CPU
 
 `mm.finetune` does the same with defaults from the data, a report, and resuming; this file is where to begin when the
 training itself is to be changed.

@@ -8,7 +8,7 @@ Run       python recipes/vit_scratch.py fit --data.root imagenet/ --trainer.devi
 Hardware  8 GPUs with 16 GB or more
 Hours     not yet run
 Expected  DeiT-S reaches 79.8% top-1 on ImageNet-1k in the paper's Table 7; here not yet run
-Small     python recipes/vit_scratch.py smoke           digits, about ten seconds on a CPU
+Small     python recipes/vit_scratch.py smoke           digits, about twenty seconds on a CPU
 """
 
 from multimodal.backbone.attention import AttentionConfig

@@ -29,7 +29,7 @@ from multimodal.errors import ArgumentError, DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Smoke:
-    """The small form of a recipe: about ten seconds on a CPU, on scikit-learn's digits."""
+    """The small form of a recipe: about twenty seconds on a CPU, most of them imports, on scikit-learn's digits."""
 
     arguments: tuple[str, ...]  # of `fit`, after the data
     metric: str = "val_accuracy"

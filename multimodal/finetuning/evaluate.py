@@ -35,7 +35,6 @@ class Evaluation:
     """Held-out answers of a trained model, whose temperature is set."""
 
     held_out: HeldOut
-    calibrated_on_itself: bool  # the temperature was fitted on the images that are reported
 
     def write(
         self,
@@ -115,7 +114,6 @@ class Evaluation:
                 "There is no test split: these figures are on the validation images, by which the best epoch was "
                 "chosen, so they are a little too good."
             )
-        if self.calibrated_on_itself:
             notes.append("The temperature was fitted on the same images that the calibration below is measured on.")
         return notes
 
@@ -134,7 +132,7 @@ def evaluate(model: Classifier, images: LabeledImages, config: FinetuneConfig, p
     model.temperature = metrics.fit_temperature(val.logits, val.targets)
     held_out = val if part == "val" else _answers(model, data, part)
     model.cpu()
-    return Evaluation(replace(held_out, temperature=model.temperature), part == "val")
+    return Evaluation(replace(held_out, temperature=model.temperature))
 
 
 @torch.inference_mode()

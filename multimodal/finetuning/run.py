@@ -1,6 +1,6 @@
 """The run folder: what is in it, and how it is opened again.
 
-model/          the trained model (`mm.load`), see multimodal/checkpoint.py
+model/          the trained model (`mm.load`), see multimodal/checkpoint/
 report.html     how good it is and where it fails
 metrics.json    the figures of the report
 metrics.csv     a row for each epoch

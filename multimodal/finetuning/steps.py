@@ -71,12 +71,12 @@ def finetune(
     if resumed is not None:
         say(f"Resuming the unfinished run in {out}.")
     start = _start(model, pretrained=pretrained, seed=settings.get("seed", 0))
-    plan = resumed or _plan(folder, source, settings, start, fresh=_is_fresh(model, pretrained))
+    fresh = isinstance(model, ClassifierConfig) or (isinstance(model, str) and not pretrained)
+    plan = resumed or _plan(folder, source, settings, start, fresh=fresh)
     config = plan.settings
     device = torch.device(train.device_name())
     torch.manual_seed(config.seed)
-    adapted = adapt(start, plan.images, config.adapt, fresh=_is_fresh(model, pretrained))
-    task = train.make_task(adapted, plan.images, config)
+    task = train.make_task(adapt(start, plan.images, config.adapt, fresh=fresh), plan.images, config)
     held_out = "test" if "test" in plan.images.splits else "val"
     if resumed is None:
         if out.exists():  # only now: until here, a wrong argument leaves the old run as it was
@@ -126,10 +126,6 @@ def _start(model: str | Classifier | ClassifierConfig, *, pretrained: bool, seed
     if not isinstance(loaded, Classifier):
         raise ArgumentError(f"model is {model!r}, which is not an image model; fine-tuning a folder needs one.")
     return loaded
-
-
-def _is_fresh(model: str | Classifier | ClassifierConfig, pretrained: bool) -> bool:
-    return isinstance(model, ClassifierConfig) or (isinstance(model, str) and not pretrained)
 
 
 def _plan(folder: str, source: str, asked: dict[str, Any], start: Classifier, *, fresh: bool) -> Plan:

@@ -1,6 +1,6 @@
 """An image classifier that knows its labels and its own preprocessing, so that it predicts the same anywhere.
 
-Training is in `multimodal/tasks` and `multimodal/finetune`; reading and writing folders in `multimodal/checkpoint.py`.
+Training is in `multimodal/tasks` and `multimodal/finetuning`, model folders in `multimodal/checkpoint`.
 
 Axes: b batch · c classes · e feature width · H, W pixels
 """
@@ -20,7 +20,7 @@ from multimodal.backbone.backbone import initialize
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
 from multimodal.models.explain import Explanation, explain
-from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder, TimmEncoder
+from multimodal.models.image_encoder import AnyImageEncoderConfig
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.image_batches import read_batches
 from multimodal.tokenizers.image_transform import ImageTransformConfig
@@ -106,15 +106,13 @@ class Classifier(nn.Module):
         self,
         config: ClassifierConfig,
         labels: Iterable[str] | None = None,
-        *,
-        encoder: ImageEncoder | TimmEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.labels = tuple(labels) if labels is not None else tuple(str(i) for i in range(config.classes))
         if len(self.labels) != config.classes:
             raise ArgumentError(f"{len(self.labels)} labels were given for {config.classes} classes.")
-        self.encoder = config.encoder.build() if encoder is None else encoder
+        self.encoder = config.encoder.build()
         self.head = config.head.build(self.encoder.width, config.classes)
         self.transform = config.transform.build()
         self.temperature = 1.0  # logits are divided by it before they become probabilities (arXiv:1706.04599)
