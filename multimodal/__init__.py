@@ -13,6 +13,7 @@ The map; imports only point up it:
     weights/                         published checkpoints: one table of names per source, strict and invertible
     backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
     tokenizers/                      raw modality -> vectors
+    generation/                      greedy, sampling, beams, speculation over anything that has a cache
     models/                          tokenizer + backbone + head, as plain `nn.Module`s
     checkpoint/  hub/                the model folder; `load` from one or by a published name
     data/                            folders, tables and shards of images -> samples; `check`

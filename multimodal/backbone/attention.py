@@ -3,7 +3,8 @@
 Covers multi-head, grouped-query and multi-query attention (`kv_heads`), cross-attention (`context`), rotary positions,
 normalised queries and keys. A variant with other mathematics gets a file of its own next to this one, not a flag.
 
-Axes: b batch · t query length · s key length · d model width · h heads · g key/value heads · k head width
+Axes: b batch · t query length · s key length · d model width · h heads · g key/value heads · k head width ·
+n contexts: b, or b / beams when several rows look at each
 Refs: MHA arXiv:1706.03762 §3.2 · MQA arXiv:1911.02150 · GQA arXiv:2305.13245 · QK norm arXiv:2302.05442
 """
 
@@ -80,7 +81,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "b t d"],
         *,
         scores: Scores = Scores(),
-        context: Float[Tensor, "b s c"] | None = None,
+        context: Float[Tensor, "n s c"] | None = None,
         rotary: tuple[Rotary, Rotation] | None = None,
         cache: LayerCache | None = None,
     ) -> Float[Tensor, "b t d"]:
@@ -100,6 +101,10 @@ class Attention(nn.Module):
             q, k = embedding.rotate(q, rotation), embedding.rotate(k, rotation)
         if cache is not None and context is None:
             k, v = cache.append(k, v)
+        # Beams of one context are more queries over the same keys, which so exist once.
+        beams, t = q.shape[0] // k.shape[0], q.shape[2]
+        if beams > 1:
+            q = q.unflatten(0, (-1, beams)).transpose(1, 2).flatten(2, 3)  # n h (beams t) k
         mixed = self.attend(
             q,
             k,
@@ -110,6 +115,8 @@ class Attention(nn.Module):
             scale=self.config.scale,
             enable_gqa=self.kv_heads != self.heads,
         )  # b h t k
+        if beams > 1:
+            mixed = mixed.unflatten(2, (beams, t)).transpose(1, 2).flatten(0, 1)  # b h t k
         return self.out(self.out_norm(mixed.transpose(1, 2).flatten(-2)))
 
     def _project(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, Tensor, Tensor]:

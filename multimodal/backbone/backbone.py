@@ -3,7 +3,7 @@
 Encoder or decoder is a matter of the `Mask`, encoder-decoder one of `cross_attention`: the stack is the same.
 Embeddings, heads and losses live elsewhere.
 
-Axes: b batch · t length · s key length · a position axes · d model width
+Axes: b batch · t length · s key length · n contexts · c their width · a position axes · d model width
 Refs: arXiv:1706.03762 · shared layers (ALBERT) arXiv:1909.11942 · gradient checkpointing arXiv:1604.06174
 """
 
@@ -71,8 +71,8 @@ class Backbone(nn.Module):
         mask: Mask = Mask(),
         positions: Shaped[Tensor, "#b t a"] | None = None,
         cache: Cache | None = None,
-        context: Float[Tensor, "b s c"] | None = None,
-        context_keep: Bool[Tensor, "b s"] | None = None,
+        context: Float[Tensor, "n s c"] | None = None,
+        context_keep: Bool[Tensor, "n s"] | None = None,
     ) -> Float[Tensor, "b t d"]:
         """The tokens after all blocks and the last norm.
 
@@ -81,7 +81,8 @@ class Backbone(nn.Module):
             mask: who may look at whom.
             positions: where each token stands, for rotary embeddings; default: counted from the left (after the cache).
             cache: keys and values of earlier tokens, from `new_cache`; extended in place.
-            context: an encoder's output, for blocks with cross-attention.
+            context: an encoder's output, for blocks with cross-attention. With a cache, several rows of x (beams) may
+                share each of them, those of the first in front; its keys are computed at the first call.
             context_keep: False at the context's padding.
 
         Raises:

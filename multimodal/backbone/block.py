@@ -1,6 +1,6 @@
 """One transformer block: attention, optionally cross-attention, and an MLP, each on a residual branch.
 
-Axes: b batch · t length · s context length · d model width
+Axes: b batch · t length · n contexts · s context length · c context width · d model width
 Refs: pre-norm arXiv:2002.04745 · layer scale arXiv:2103.17239 · drop path (stochastic depth) arXiv:1603.09382
 """
 
@@ -83,7 +83,7 @@ class Block(nn.Module):
         scores: Scores = Scores(),
         rotary: tuple[Rotary, Rotation] | None = None,
         cache: LayerCache | None = None,
-        context: Float[Tensor, "b s c"] | None = None,
+        context: Float[Tensor, "n s c"] | None = None,
         context_scores: Scores = Scores(),
     ) -> Float[Tensor, "b t d"]:
         """The tokens after one round of mixing."""

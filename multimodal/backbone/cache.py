@@ -2,12 +2,15 @@
 
 Each row of the batch has its own length, so prompts of different length decode together: row r's next token goes to
 slot `lengths[r]`. A chunk of tokens may end in padding on the right (`keep`); padding is written to one spare slot
-behind the last that nobody ever reads.
+behind the last that nobody ever reads. Decoders go back (`rewind`), follow other rows (`reorder`), and keep what a
+common beginning left behind (`state`, `fill`).
 
-Axes: b batch · t new tokens · s slots · g key/value heads · k head width
+Axes: b batch · t new tokens · s slots · g key/value heads · k head width · n contexts: b, or b / beams
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -96,3 +99,52 @@ class Cache:
         """Count the tokens that `begin` made room for as stored."""
         self.lengths = self.lengths + self._count
         self.longest = self._end
+
+    def rewind(self, lengths: Sequence[int]) -> None:
+        """Forget what each row stored beyond its first `lengths[row]` tokens; the context stays.
+
+        Raises:
+            ArgumentError: a row has not stored that many.
+        """
+        if len(lengths) != len(self.lengths) or max(lengths) > self.longest:
+            raise ArgumentError(
+                f"A cache of {len(self.lengths)} rows of up to {self.longest} tokens cannot go back to {lengths}."
+            )
+        self.lengths = torch.tensor(lengths, device=self.lengths.device)
+        self.longest, self.ragged = max(lengths), min(lengths) < max(lengths)
+
+    def reorder(self, rows: Int[Tensor, " n"], contexts: Int[Tensor, " m"] | None = None) -> None:
+        """Row i becomes a copy of what row `rows[i]` was; there may be more or fewer rows than before.
+
+        Beams of one context share it, so the context's rows stay as they are unless `contexts` says which remain.
+        """
+        for layer in self.layers:
+            layer.k, layer.v = layer.k.index_select(0, rows), layer.v.index_select(0, rows)
+            if contexts is not None and layer.context is not None:
+                k, v = layer.context
+                layer.context = k.index_select(0, contexts), v.index_select(0, contexts)
+        self.lengths = self.lengths.index_select(0, rows)
+
+    def state(self) -> dict[str, Tensor]:
+        """The keys and values of the first row, "{layer}.k" and "{layer}.v" of shape (g, s, k), to be kept."""
+        length = int(self.lengths[0])
+        pairs = [(f"{i}.{name}", getattr(layer, name)) for i, layer in enumerate(self.layers) for name in "kv"]
+        return {name: store[0, :, :length].contiguous() for name, store in pairs}
+
+    def fill(self, state: Mapping[str, Tensor]) -> None:
+        """Begin every row of this empty cache with what `state` kept.
+
+        Raises:
+            ArgumentError: it was kept by another model, or there is not enough room, or the cache is not empty.
+        """
+        length = next(iter(state.values())).shape[1] if state else 0
+        for i, layer in enumerate(self.layers):
+            for name, store in (("k", layer.k), ("v", layer.v)):
+                kept = state.get(f"{i}.{name}")
+                expected = (store.shape[1], length, store.shape[3])
+                if kept is None or kept.shape != expected or len(state) != 2 * len(self.layers):
+                    raise ArgumentError("This prefix was kept by another model: its keys and values do not fit.")
+                if self.longest or length > self.capacity:
+                    raise ArgumentError(f"A prefix of {length} tokens needs an empty cache with room for them.")
+                store[:, :, :length] = kept.to(store)
+        self.lengths, self.longest = torch.full_like(self.lengths, length), length

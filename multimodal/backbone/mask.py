@@ -7,7 +7,8 @@ layer. This is also the only place that knows that SDPA's `is_causal` aligns the
 is wrong as soon as a cache holds earlier keys.
 
 Axes: b batch · t query length · s key length · h heads
-Refs: one vector of steps for causal, prefix and two-way attention, as in PaliGemma arXiv:2407.07726 §3.2
+Refs: one vector of steps for causal, prefix and two-way attention, as in PaliGemma arXiv:2407.07726 §3.2 · sliding
+window arXiv:2310.06825 §2
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Mask:
 
     Attributes:
         causal: no query looks at a later position.
+        window: no query looks further back than this many tokens, itself included (Mistral's sliding window).
         steps: query i looks at key j only if `steps[j] <= steps[i]`: all equal is two-way, counting up is causal,
             zeros then counting up is a two-way prefix with causal text behind it. Use `runs` or `prefix` to make it.
         keep: True at real tokens, False at padding, which nobody looks at. With a cache, padding is on the right.
@@ -44,6 +46,7 @@ class Mask:
     """
 
     causal: bool = False
+    window: int | None = None
     steps: Int[Tensor, "#b t"] | None = None
     keep: Bool[Tensor, "b t"] | None = None
     document: Int[Tensor, "b t"] | None = None
@@ -92,7 +95,8 @@ class Mask:
             ArgumentError: packed documents together with a cache, which does not remember documents.
         """
         cached = isinstance(past, Tensor) or past > 0
-        plain = self.steps is None and self.keep is None and self.document is None and self.graph is None
+        near = self.window is None or s <= self.window
+        plain = near and self.steps is None and self.keep is None and self.document is None and self.graph is None
         if plain and bias is None and not isinstance(past, Tensor) and s == past + t:
             if not self.causal or t == 1:
                 return Scores()
@@ -114,6 +118,8 @@ class Mask:
             parts.append(key <= query)
         elif isinstance(past, Tensor) or s > t + past:
             parts.append(key < t)  # slots of the cache that nothing was written to
+        if self.window is not None:
+            parts.append(query - key < self.window)
         if self.steps is not None:
             steps = self.steps.to(device)[:, None]  # b 1 t
             # A cached key comes before everything: its step is lower than any.
