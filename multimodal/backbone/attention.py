@@ -114,6 +114,9 @@ class Attention(nn.Module):
             dropout_p=self.config.dropout if self.training else 0.0,
             scale=self.config.scale,
             enable_gqa=self.kv_heads != self.heads,
+            **(
+                {"segments": scores.segments} if scores.segments else {}
+            ),  # else any kernel with SDPA's arguments will do
         )  # b h t k
         if beams > 1:
             mixed = mixed.unflatten(2, (beams, t)).transpose(1, 2).flatten(0, 1)  # b h t k

@@ -62,8 +62,17 @@ class Cache:
             for _ in range(layers)
         ]
         self.lengths: Int[Tensor, " b"] = torch.zeros(batch, dtype=torch.long, device=device)
-        self.longest = 0  # max(lengths), known without asking the device
-        self.ragged = False  # whether rows differ in length
+        self.counts = [0] * batch  # the same, known without asking the device
+
+    @property
+    def longest(self) -> int:
+        """How many tokens the fullest row has stored."""
+        return max(self.counts)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether rows differ in length."""
+        return min(self.counts) < max(self.counts)
 
     def begin(self, t: int, keep: Bool[Tensor, "b t"] | None) -> tuple[Int[Tensor, " b"] | int, int]:
         """Make room for `t` tokens per row; how many tokens each row has had, and how many keys there will be.
@@ -71,34 +80,32 @@ class Cache:
         Raises:
             ArgumentError: the capacity is exceeded, or a token follows padding in its row.
         """
-        past: Tensor | int = self.lengths.clone() if self.ragged or keep is not None else self.longest
-        self._count = keep.sum(1) if keep is not None else t
-        end = self.longest + t
+        self._new, uneven = [t] * len(self.counts), self.ragged or keep is not None
         if keep is not None:
-            holes = (keep[:, 1:] & ~keep[:, :-1]).any()
-            end, left = torch.stack([(self.lengths + self._count).max(), holes.long()]).tolist()  # asks the device once
-            if left:
+            after = (keep[:, 1:] & ~keep[:, :-1]).any(1)
+            self._new, holes = torch.stack([keep.sum(1), after.long()]).tolist()  # asks the device once
+            if any(holes):
                 raise ArgumentError(
                     "With a cache, padding must be on the right of each row; here a token follows some."
                 )
+        end = max(had + new for had, new in zip(self.counts, self._new, strict=True))
         if end > self.capacity:
             raise ArgumentError(
                 f"The cache holds {self.capacity} tokens a row and {end} are needed; allocate a larger one."
             )
-        self.ragged = self.ragged or keep is not None
         slots: Tensor | slice = slice(self.longest, end)
-        if self.ragged:
+        if uneven:
             slots = self.lengths[:, None] + torch.arange(t, device=self.lengths.device)
             slots = slots if keep is None else torch.where(keep, slots, self.capacity)
         for layer in self.layers:
             layer.slots, layer.end = slots, end
-        self._end = end
-        return past, end
+        return (self.lengths if uneven else self.longest), end
 
     def finish(self) -> None:
         """Count the tokens that `begin` made room for as stored."""
-        self.lengths = self.lengths + self._count
-        self.longest = self._end
+        even = min(self._new) == max(self._new)
+        self.lengths = self.lengths + (self._new[0] if even else self.lengths.new_tensor(self._new))
+        self.counts = [had + new for had, new in zip(self.counts, self._new, strict=True)]
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each row stored beyond its first `lengths[row]` tokens; the context stays.
@@ -106,28 +113,39 @@ class Cache:
         Raises:
             ArgumentError: a row has not stored that many.
         """
-        if len(lengths) != len(self.lengths) or max(lengths) > self.longest:
-            raise ArgumentError(
-                f"A cache of {len(self.lengths)} rows of up to {self.longest} tokens cannot go back to {lengths}."
-            )
-        self.lengths = torch.tensor(lengths, device=self.lengths.device)
-        self.longest, self.ragged = max(lengths), min(lengths) < max(lengths)
+        if len(lengths) != len(self.counts) or any(not 0 <= n <= had for n, had in zip(lengths, self.counts)):
+            raise ArgumentError(f"A cache of rows with {self.counts} tokens cannot go back to {list(lengths)}.")
+        if list(lengths) != self.counts:
+            self.counts = list(lengths)
+            self.lengths = self.lengths.new_tensor(self.counts)
 
-    def reorder(self, rows: Int[Tensor, " n"], contexts: Int[Tensor, " m"] | None = None) -> None:
+    def reorder(self, rows: Sequence[int], contexts: Sequence[int] | None = None) -> None:
         """Row i becomes a copy of what row `rows[i]` was; there may be more or fewer rows than before.
 
         Beams of one context share it, so the context's rows stay as they are unless `contexts` says which remain.
         """
-        for layer in self.layers:
-            layer.k, layer.v = layer.k.index_select(0, rows), layer.v.index_select(0, rows)
-            if contexts is not None and layer.context is not None:
-                k, v = layer.context
-                layer.context = k.index_select(0, contexts), v.index_select(0, contexts)
-        self.lengths = self.lengths.index_select(0, rows)
+        moved = [i for i, row in enumerate(rows) if i != row]
+        index = self.lengths.new_tensor(rows)
+        used = max((self.counts[row] for row in rows), default=0)
+        for layer in self.layers if moved or len(rows) != len(self.counts) else ():
+            for name in ("k", "v"):
+                store = getattr(layer, name)
+                if len(rows) != len(self.counts):
+                    setattr(layer, name, store.index_select(0, index))
+                else:  # most beams stay where they are: only what changes is copied, and of it only what is used
+                    store[moved, :, :used] = store[index[moved], :, :used]
+        if contexts is not None:
+            remaining = self.lengths.new_tensor(contexts)
+            for layer in self.layers:
+                if layer.context is not None:
+                    k, v = layer.context
+                    layer.context = k.index_select(0, remaining), v.index_select(0, remaining)
+        self.lengths = self.lengths.index_select(0, index)
+        self.counts = [self.counts[row] for row in rows]
 
     def state(self) -> dict[str, Tensor]:
         """The keys and values of the first row, "{layer}.k" and "{layer}.v" of shape (g, s, k), to be kept."""
-        length = int(self.lengths[0])
+        length = self.counts[0]
         pairs = [(f"{i}.{name}", getattr(layer, name)) for i, layer in enumerate(self.layers) for name in "kv"]
         return {name: store[0, :, :length].contiguous() for name, store in pairs}
 
@@ -144,7 +162,7 @@ class Cache:
                 expected = (store.shape[1], length, store.shape[3])
                 if kept is None or kept.shape != expected or len(state) != 2 * len(self.layers):
                     raise ArgumentError("This prefix was kept by another model: its keys and values do not fit.")
-                if self.longest or length > self.capacity:
+                if any(self.counts) or length > self.capacity:
                     raise ArgumentError(f"A prefix of {length} tokens needs an empty cache with room for them.")
                 store[:, :, :length] = kept.to(store)
-        self.lengths, self.longest = torch.full_like(self.lengths, length), length
+        self.lengths, self.counts = torch.full_like(self.lengths, length), [length] * len(self.counts)

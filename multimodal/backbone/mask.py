@@ -3,8 +3,9 @@
 A `Mask` is described, not drawn. Bidirectional and causal attention stay descriptions all the way into
 `scaled_dot_product_attention`, which has fast kernels for them; only what cannot be said that way (padding, prefixes,
 packed documents, any boolean graph, rows of different length in a cache) is drawn, once per forward pass and not per
-layer. This is also the only place that knows that SDPA's `is_causal` aligns the first query with the first key, which
-is wrong as soon as a cache holds earlier keys.
+layer. On a CPU packed documents are not drawn either: each is attended to for itself. This is also the only place that
+knows that SDPA's `is_causal` aligns the first query with the first key, which is wrong as soon as a cache holds earlier
+keys.
 
 Axes: b batch · t query length · s key length · h heads
 Refs: one vector of steps for causal, prefix and two-way attention, as in PaliGemma arXiv:2407.07726 §3.2 · sliding
@@ -24,11 +25,20 @@ from torch import Tensor
 from multimodal.errors import ArgumentError
 
 
+class Segment(NamedTuple):
+    """A packed document: `start` to `stop` (not included) of a row."""
+
+    row: int
+    start: int
+    stop: int
+
+
 class Scores(NamedTuple):
     """A mask (and bias) in the form that `scaled_dot_product_attention` takes."""
 
     attn_mask: Tensor | None = None  # bool: True where looking is allowed; float: added to the scores
     is_causal: bool = False
+    segments: tuple[Segment, ...] = ()  # where given, each is attended to for itself and nothing else is
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,10 +114,29 @@ class Mask:
                 return Scores(is_causal=True)
         if cached and self.document is not None:
             raise ArgumentError("Packed documents cannot be combined with a cache; run each document in its own row.")
+        if bias is None and not cached and (segments := self._segments()):
+            return Scores(is_causal=self.causal, segments=segments)
         allowed = self._draw(t, s, past, device)
         if bias is None:
             return Scores(allowed)
         return Scores(bias if allowed is None else bias.masked_fill(~allowed, float("-inf")))
+
+    def _segments(self) -> tuple[Segment, ...]:
+        """The packed documents one by one, where that says all: on a CPU, where the loop costs less than the mask."""
+        others = (self.window, self.steps, self.keep, self.graph)
+        if self.document is None or any(other is not None for other in others):
+            return ()
+        if self.document.device.type != "cpu" or torch.compiler.is_compiling():
+            return ()
+        found, seen = [], set()
+        for row, numbers in enumerate(self.document.tolist()):
+            bounds = [i for i in range(len(numbers)) if i == 0 or numbers[i] != numbers[i - 1]]
+            for start, stop in zip(bounds, [*bounds[1:], len(numbers)], strict=True):
+                if (row, numbers[start]) in seen:
+                    return ()  # a document in two pieces
+                seen.add((row, numbers[start]))
+                found.append(Segment(row, start, stop))
+        return tuple(found)
 
     def _draw(self, t: int, s: int, past: Tensor | int, device: torch.device | None) -> Bool[Tensor, ...] | None:
         parts: list[Tensor] = []

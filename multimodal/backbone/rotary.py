@@ -4,7 +4,7 @@ One class covers text (one axis) and images (two axes: row and column, half of t
 origin is not turned at all, which is how class and register tokens stay without a position.
 
 Axes: b batch · t length · a position axes · h heads · k head width
-Refs: RoFormer arXiv:2104.09864 · two axes as in EVA-02 arXiv:2303.11331
+Refs: RoFormer arXiv:2104.09864 · two axes as in EVA-02 arXiv:2303.11331 · longer texts: see `rotary_scaling.py`
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from multimodal.backbone.rotary_scaling import ScalingConfig
 from multimodal.errors import ArgumentError
 
 
@@ -36,6 +37,7 @@ class RotaryConfig:
         "half"  # channel i pairs with i + k/2 (Llama) or with its neighbour (GPT-J)
     )
     width: int | None = None  # channels of a head that turn; None: all
+    scaling: ScalingConfig | None = None  # slower, for texts longer than those first trained on
 
     def build(self, heads: int, head_dim: int) -> Rotary:
         """A `Rotary` for heads of `head_dim` channels."""
@@ -62,7 +64,8 @@ class Rotary(nn.Module):
     def frequencies(self, device: torch.device | None = None) -> Float[Tensor, " p"]:
         """Radians per position of each of an axis's channel pairs, the fastest first."""
         pairs = self.width // 2 // self.config.axes
-        return 1.0 / self.config.base ** (torch.arange(pairs, dtype=torch.float32, device=device) / pairs)
+        found = 1.0 / self.config.base ** (torch.arange(pairs, dtype=torch.float32, device=device) / pairs)
+        return self.config.scaling.scale(found, self.config.base) if self.config.scaling else found
 
     def forward(self, positions: Shaped[Tensor, "#b t a"]) -> Rotation:
         """The rotation of tokens at `positions`, counted in tokens (text) or patches (images)."""
@@ -75,7 +78,9 @@ class Rotary(nn.Module):
             angles = torch.cat([angles, angles], dim=-1)
         else:
             angles = angles.repeat_interleave(2, dim=-1)
-        return Rotation(angles.cos()[:, None], angles.sin()[:, None])
+        cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+        amplitude = self.config.scaling.amplitude if self.config.scaling else 1.0
+        return Rotation(cos, sin) if amplitude == 1.0 else Rotation(cos * amplitude, sin * amplitude)
 
     def rotate(self, x: Float[Tensor, "b h t k"], rotation: Rotation) -> Float[Tensor, "b h t k"]:
         """`x` turned; the angles are applied in float32 whatever the dtype of `x`."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from multimodal.backbone.packed import project
 
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.cache import Cache
@@ -112,7 +112,7 @@ class EncoderDecoder(nn.Module):
 
     def output(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape v"]:
         """Logits of hidden states, as many as are given."""
-        return linear(self.scaled(hidden), self.output_weight, self.output_bias)
+        return project(self.scaled(hidden), self.output_weight, self.output_bias)
 
     def scaled(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape d"]:
         """Hidden states as the output layer takes them."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from multimodal.backbone.packed import project
 
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.cache import Cache
@@ -133,4 +133,4 @@ class LanguageModel(nn.Module):
 
     def output(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape v"]:
         """Logits of hidden states, as many as are given."""
-        return linear(hidden, self.output_weight, self.output_bias)
+        return project(hidden, self.output_weight, self.output_bias)

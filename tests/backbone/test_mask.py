@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from multimodal.backbone.mask import Mask
+from multimodal.backbone.attention import AttentionConfig
+from multimodal.backbone.mask import Mask, Scores
 from multimodal.errors import ArgumentError
 
 B, T = 3, 6
@@ -64,7 +65,12 @@ COMBINATIONS = [
 def test_every_combination_without_cache(parts: dict):
     mask = Mask(**parts)
     scores = mask.scores(T, T)
-    if scores.attn_mask is None:
+    if scores.segments:
+        drawn = torch.zeros(B, 1, T, T, dtype=torch.bool)
+        for row, start, stop in scores.segments:
+            whole = torch.ones(stop - start, stop - start, dtype=torch.bool)
+            drawn[row, 0, start:stop, start:stop] = whole.tril() if scores.is_causal else whole
+    elif scores.attn_mask is None:
         drawn = torch.ones(T, T).tril().bool() if scores.is_causal else torch.ones(T, T).bool()
     else:
         assert not scores.is_causal
@@ -104,16 +110,16 @@ def test_slots_that_nothing_was_written_to_are_hidden():
 
 
 def test_static_cases_are_not_drawn():
-    assert Mask().scores(T, T) == (None, False)
-    assert Mask(causal=True).scores(T, T) == (None, True)
-    assert Mask(causal=True).scores(1, 9, past=8) == (None, False)  # one new token sees all earlier ones
-    assert Mask().scores(3, 9, past=6) == (None, False)
+    assert Mask().scores(T, T) == Scores()
+    assert Mask(causal=True).scores(T, T) == Scores(is_causal=True)
+    assert Mask(causal=True).scores(1, 9, past=8) == Scores()  # one new token sees all earlier ones
+    assert Mask().scores(3, 9, past=6) == Scores()
     assert Mask(causal=True).scores(3, 9, past=6).attn_mask is not None  # is_causal would align 0 with 0
 
 
 def test_runs():
     assert Mask.runs([(3, True), (2, True)]).causal
-    assert Mask.runs([(5, False)]).scores(5, 5) == (None, False)
+    assert Mask.runs([(5, False)]).scores(5, 5) == Scores()
     for runs in (
         [(3, False), (2, True)],
         [(2, True), (3, False), (1, False), (2, True)],
@@ -171,3 +177,31 @@ def test_bias_is_added_where_allowed_and_minus_infinity_elsewhere(parts: dict):
 def test_packed_documents_refuse_a_cache(past: int | Tensor):
     with pytest.raises(ArgumentError, match="Packed documents cannot be combined with a cache"):
         Mask(causal=True, document=DOCUMENT).scores(T, 10, past=past)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_packed_documents_by_segment_or_by_a_drawn_mask(causal, kv_heads):
+    """Where a document lies in one piece it is attended to for itself; the drawn mask says the same."""
+    layer = AttentionConfig(heads=4, kv_heads=kv_heads).build(16)
+    x = torch.randn(2, 9, 16)
+    document = torch.tensor([[3, 3, 3, 5, 5, 0, 0, 0, 0], [1, 2, 2, 2, 2, 2, 2, -1, -1]])
+    scores = Mask(causal=causal, document=document).scores(9, 9)
+    assert [(s.row, s.stop - s.start) for s in scores.segments] == [(0, 3), (0, 2), (0, 4), (1, 1), (1, 6), (1, 2)]
+    drawn = Mask(causal=causal, document=document, keep=torch.ones(2, 9, dtype=torch.bool)).scores(9, 9)
+    assert drawn.attn_mask is not None and not drawn.segments
+    assert torch.allclose(layer(x, scores=scores), layer(x, scores=drawn), atol=1e-6)
+
+
+def test_a_document_in_two_pieces_is_drawn():
+    scores = Mask(document=torch.tensor([[1, 2, 1]])).scores(3, 3)
+    assert not scores.segments
+    assert scores.attn_mask.squeeze().tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+
+
+def test_a_window_looks_back_so_far_and_no_further():
+    allowed = Mask(causal=True, window=3).scores(6, 6).attn_mask.squeeze()
+    assert allowed.tolist() == [[0 <= i - j < 3 for j in range(6)] for i in range(6)]
+    assert Mask(causal=True, window=6).scores(6, 6) == Mask(causal=True).scores(6, 6)  # nothing to cut: the fast kernel
+    later = Mask(causal=True, window=3).scores(2, 6, past=4).attn_mask.squeeze()
+    assert torch.equal(later, allowed[4:])
