@@ -4,17 +4,20 @@
     mm.check("photos/")  # what is wrong with a folder of images, before any training
     run = mm.finetune("photos/", model="timm:vit_small_patch16_224.augreg_in21k", out="runs/photos")
     mm.load("runs/photos/model").predict(["new.jpg"])
+    mm.load("hf:openai-community/gpt2").generate("Once upon a time", max_new_tokens=50)
 
 The map; imports only point up it:
 
-    errors.py  config.py             errors a person can mend; frozen configs and their JSON
+    errors.py  progress.py           errors a person can mend; a progress bar
+    config.py                        frozen configs and their JSON
     media/                           image files -> pictures, safely
-    metrics.py                       pure functions on tensors
+    losses.py  metrics/              pure functions: what is trained for, what is reported
     weights/                         published checkpoints: one table of names per source, strict and invertible
     backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
     tokenizers/                      raw modality -> vectors
     generation/                      greedy, sampling, beams, speculation over anything that has a cache
     models/                          tokenizer + backbone + head, as plain `nn.Module`s
+    presets.py                       named sizes, each with the table that it is from
     checkpoint/  hub/                the model folder; `load` from one or by a published name
     data/                            folders, tables and shards of images -> samples; `check`
     tasks/                           one LightningModule per objective
@@ -41,13 +44,37 @@ if TYPE_CHECKING:
     from multimodal.finetuning import finetune
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
+    from multimodal.models.encoder_decoder import EncoderDecoder
+    from multimodal.models.language_model import LanguageModel
+    from multimodal.models.text_encoder import TextEncoder
+    from multimodal.models.text_heads import MultipleChoice, QuestionAnswerer, TextClassifier, TokenTagger
 
 __version__ = "0.1.0"
 
-__all__ = ["Classifier", "check", "finetune", "load", "save"]
+__all__ = [
+    "Classifier",
+    "EncoderDecoder",
+    "LanguageModel",
+    "MultipleChoice",
+    "QuestionAnswerer",
+    "TextClassifier",
+    "TextEncoder",
+    "TokenTagger",
+    "check",
+    "finetune",
+    "load",
+    "save",
+]
 
 _HOMES = {  # no public name is that of a file or folder here: importing that would put it in the name's place
     "Classifier": "multimodal.models.classifier",
+    "EncoderDecoder": "multimodal.models.encoder_decoder",
+    "LanguageModel": "multimodal.models.language_model",
+    "MultipleChoice": "multimodal.models.text_heads",
+    "QuestionAnswerer": "multimodal.models.text_heads",
+    "TextClassifier": "multimodal.models.text_heads",
+    "TextEncoder": "multimodal.models.text_encoder",
+    "TokenTagger": "multimodal.models.text_heads",
     "check": "multimodal.data.check",
     "finetune": "multimodal.finetuning",
     "load": "multimodal.hub",

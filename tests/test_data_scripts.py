@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +19,9 @@ import pytest
 from PIL import Image
 
 from multimodal.data.read import read_labeled_images
+from multimodal.data.text_questions import read_questions
+from multimodal.data.text_readers import read_labeled_texts, read_tagged_words, read_translations
+from multimodal.data.text_sources import read_texts
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = sorted(path.parent.name for path in DATA.glob("*/prepare.py"))
@@ -38,6 +44,18 @@ def archive(path: Path, members: dict[str, bytes]) -> str:
             info.size = len(data)
             file.addfile(info, io.BytesIO(data))
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> str:
+    """Write `members` as a .zip; its checksum."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return checksum(path.read_bytes())
+
+
+def checksum(data: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def jpeg(shade: int) -> bytes:
@@ -136,6 +154,115 @@ def test_an_incomplete_cifar_batch_is_refused_and_leaves_nothing(source, tmp_pat
     assert module.main([str(tmp_path / "out" / "images")]) == 1
     assert "does not hold whole images" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cifar-10-binary.tar.gz"]
+
+
+def test_tinyshakespeare(source, tmp_path, monkeypatch, capsys):
+    module = script("tinyshakespeare")
+    (source / "input.txt").write_text("To be\n")
+    monkeypatch.setattr(module, "URL", (source / "input.txt").as_uri())
+    monkeypatch.setattr(module, "CHECKSUM", checksum(b"To be\n"))
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert capsys.readouterr().out == f"The texts are in {out}\n"
+    assert only(out) == ["text", "tinyshakespeare.txt"]
+    assert list(read_texts(out)) == ["To be\n"]
+
+
+def test_wikitext103(source, tmp_path, monkeypatch):
+    module = script("wikitext103")
+    first = " = Valkyria = \n \n Text with a = sign . \n \n = = Plot = = \n \n = not a title = here \n"
+    second = " \n \n = X = \n \n More . \n = Inside = \n"
+    names = {split: f"wikitext-103-raw/{name}" for split, name in module.FILES.items()}
+    members = {
+        names["train"]: f" \n{first}{second}".encode(),
+        names["val"]: first.encode(),
+        names["test"]: second.encode(),
+    }
+    monkeypatch.setattr(module, "CHECKSUM", zipped(source / "x.zip", members))
+    monkeypatch.setattr(module, "URL", (source / "x.zip").as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["test.jsonl", "text", "train.jsonl", "val.jsonl"]
+    rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
+    assert [row["title"] for row in rows] == ["Valkyria", "X"]
+    assert list(read_texts(out / "train.jsonl")) == [first.strip() + "\n", second.strip() + "\n"]
+
+
+def test_sst2(source, tmp_path, monkeypatch):
+    module = script("sst2")
+    rows = b'sentence\tlabel\na "fine film \t1\nbad \t0\n'
+    members = {"SST-2/train.tsv": rows, "SST-2/dev.tsv": rows, "SST-2/test.tsv": b"index\tsentence\n0\tx\n"}
+    monkeypatch.setattr(module, "CHECKSUM", zipped(source / "x.zip", members))
+    monkeypatch.setattr(module, "URL", (source / "x.zip").as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["text", "train.tsv", "val.tsv"]
+    data = read_labeled_texts(out)
+    assert data.labels == ("0", "1")
+    assert [(sample.text, sample.label) for sample in data.splits["val"]] == [('a "fine film ', 1), ("bad ", 0)]
+
+
+def test_sentence_polarity(source, tmp_path, monkeypatch):
+    module = script("sentence_polarity")
+    members = {
+        "rt-polaritydata/rt-polarity.neg": b"d\xe9j\xe0 vu\r\ndull\x85so dull\n",
+        "rt-polaritydata/rt-polarity.pos": b"good\n",
+    }
+    monkeypatch.setattr(module, "CHECKSUM", archive(source / "x.tar.gz", members))
+    monkeypatch.setattr(module, "URL", (source / "x.tar.gz").as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["neg.txt", "pos.txt", "text"]
+    data = read_labeled_texts(out)
+    assert data.labels == ("neg", "pos")
+    assert [sample.text for sample in data.splits["train"]] == ["déjà vu", "dull so dull", "good"]
+
+
+def test_wnut17(source, tmp_path, monkeypatch):
+    module = script("wnut17")
+    files = {}
+    for split, (name, _) in module.FILES.items():
+        (source / name).write_text(f"{split}\tO\nRick\tB-person\n\n")
+        files[split] = (name, checksum((source / name).read_bytes()))
+    monkeypatch.setattr(module, "FILES", files)
+    monkeypatch.setattr(module, "SOURCE", source.as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["test.conll", "text", "train.conll", "val.conll"]
+    data = read_tagged_words(out)
+    assert data.labels == ("B-person", "O")
+    assert [samples[0].words[0] for samples in data.splits.values()] == ["train", "val", "test"]  # pyright: ignore
+
+
+def test_squad(source, tmp_path, monkeypatch):
+    module = script("squad")
+    asked = {"id": "a", "question": "Who?", "answers": [{"text": "Anna", "answer_start": 0}]}
+    text = json.dumps({"data": [{"paragraphs": [{"context": "Anna did.", "qas": [asked]}]}]})
+    for name, _ in module.FILES.values():
+        (source / name).write_text(text)
+    monkeypatch.setattr(module, "FILES", {s: (name, checksum(text.encode())) for s, (name, _) in module.FILES.items()})
+    monkeypatch.setattr(module, "SOURCE", source.as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out)]) == 0
+    assert only(out) == ["text", "train.json", "val.json"]
+    assert {split: len(samples) for split, samples in read_questions(out).splits.items()} == {"train": 1, "val": 1}
+
+
+def test_multi30k(source, tmp_path, monkeypatch):
+    module = script("multi30k")
+    sums = {}
+    for name in module.CHECKSUMS:
+        data = gzip.compress(f"{name}\nline\n".encode())
+        (source / f"{name}.gz").write_bytes(data)
+        sums[name] = checksum(data, "md5").removeprefix("md5:")
+    monkeypatch.setattr(module, "CHECKSUMS", sums)
+    monkeypatch.setattr(module, "SOURCE", source.as_uri())
+    out = tmp_path / "out" / "text"
+    assert module.main([str(out), "--languages", "en", "fr"]) == 0
+    assert only(out) == ["test.en", "test.fr", "text", "train.en", "train.fr", "val.en", "val.fr"]
+    data = read_translations(out, source_name="en", target_name="fr")
+    assert [len(samples) for samples in data.splits.values()] == [2, 2, 2]
+    assert data.splits["test"][0].target == "test_2016_flickr.fr"  # pyright: ignore
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])

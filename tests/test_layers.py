@@ -19,7 +19,7 @@ PACKAGE = ROOT / "multimodal"
 
 # From the top of the house to its cellar; rooms of one row do not know each other.
 ROOMS = [
-    {"errors"},
+    {"errors", "progress"},
     {"config"},
     {"media"},
     {"losses", "metrics"},
@@ -39,7 +39,7 @@ ROOMS = [
     {"cli"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
-ALONE = {"errors", "media", "losses", "metrics"}  # they import nothing of ours
+ALONE = {"errors", "progress", "media", "losses", "metrics"}  # they import nothing of ours
 TRAINERS = {"lightning", "pytorch_lightning", "lightning_fabric"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from multimodal.data.download import all_or_nothing, download, exit_code, unpack
-from multimodal.data.progress import track
 from multimodal.errors import DataError
+from multimodal.progress import track
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CHECKSUM = "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"

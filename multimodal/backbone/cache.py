@@ -113,7 +113,8 @@ class Cache:
         Raises:
             ArgumentError: a row has not stored that many.
         """
-        if len(lengths) != len(self.counts) or any(not 0 <= n <= had for n, had in zip(lengths, self.counts)):
+        shorter = [0 <= n <= had for n, had in zip(lengths, self.counts, strict=False)]
+        if len(lengths) != len(self.counts) or not all(shorter):
             raise ArgumentError(f"A cache of rows with {self.counts} tokens cannot go back to {list(lengths)}.")
         if list(lengths) != self.counts:
             self.counts = list(lengths)

@@ -1,6 +1,7 @@
 """README.md of a model folder, the model card: what the model is, what it knows and how to use it.
 
-Everything is taken from the model; nobody fills in blanks. Names that come from folders are escaped.
+Everything is taken from the model; nobody fills in blanks. Names that come from folders are escaped. What is said of
+text models is in `card_text.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from multimodal.checkpoint.card_text import text_body, text_calibration, text_input, text_words
+from multimodal.checkpoint.kinds import AnyModel, TextModel
 from multimodal.models.classifier import Classifier
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
@@ -20,21 +23,17 @@ _MOST_ROWS = 40  # of a table of the card
 _HEAD = """\
 ---
 library_name: multimodal
-pipeline_tag: image-classification
+pipeline_tag: {tag}
 ---
-# Image classifier: {title}
+# {title}
 
 {summary}
 
 ## How to use
-
-    multimodal classify PATH/TO/THIS/FOLDER photo.jpg
-
-or, in Python:
-
+{command}
     import multimodal as mm
     model = mm.load("PATH/TO/THIS/FOLDER")
-    print(model.predict(["photo.jpg"])[0].label)
+{usage}
 
 The weights are safetensors, everything else is JSON: loading executes no code from this folder.
 """
@@ -45,20 +44,43 @@ _RESIZE = {
 }
 
 
-def model_card(model: Classifier, card: Mapping[str, Any], size: int) -> str:
+def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
     """The text of README.md, in Markdown; `card` as config.json has it, `size` of the weights in bytes."""
-    return "\n".join(
-        [
-            _HEAD.format(title=_title(model.labels), summary=_summary(model, size)),
-            _labels(model.labels),
-            _preprocessing(model.config.transform),
-            *(_section(name, value) for name, value in card.items()),
-        ]
+    parts = _image_parts(model, size) if isinstance(model, Classifier) else _text_parts(model, size)
+    return "\n".join([*parts, *(_section(name, value) for name, value in card.items())])
+
+
+def _image_parts(model: Classifier, size: int) -> list[str]:
+    head = _head(
+        "image-classification",
+        f"Image classifier: {_title(model.labels)}",
+        _summary(model, size),
+        "multimodal classify PATH/TO/THIS/FOLDER photo.jpg",
+        'print(model.predict(["photo.jpg"])[0].label)',
     )
+    return [head, _labels(model.labels), _preprocessing(model.config.transform)]
+
+
+def _text_parts(model: TextModel, size: int) -> list[str]:
+    words, labels = text_words(model), getattr(model, "labels", ())
+    title = f"{words.title}: {_title(labels)}" if labels else words.title
+    summary = f"{words.does}, by {text_body(model)}: {_size(model, size)} {text_calibration(model)}".rstrip()
+    head = _head(words.tag, title, summary, words.command, words.usage)
+    return [head, *([_labels(labels)] if labels else []), text_input(model)]
+
+
+def _head(tag: str, title: str, summary: str, command: str | None, usage: str) -> str:
+    code = "\n".join(f"    {line}" for line in usage.split("\n"))
+    shell = f"\n    {command}\n\nor, in Python:\n" if command else ""
+    return _HEAD.format(tag=tag, title=title, summary=summary, command=shell, usage=code)
+
+
+def _size(model: AnyModel, size: int) -> str:
+    return f"{sum(p.numel() for p in model.parameters()):,} parameters ({size / 1e6:.1f} MB)."
 
 
 def _summary(model: Classifier, size: int) -> str:
-    config, count = model.config, sum(p.numel() for p in model.parameters())
+    config = model.config
     if isinstance(config.encoder, ImageEncoderConfig):
         backbone, patch = config.encoder.backbone, config.encoder.tokenizer.patch
         body = (
@@ -76,10 +98,7 @@ def _summary(model: Classifier, size: int) -> str:
         calibration = "Probabilities are not calibrated."
     else:
         calibration = f"Probabilities are calibrated: logits are divided by {model.temperature:.4g} before."
-    return (
-        f"Tells {len(model.labels)} classes of images apart, by {body}: {count:,} parameters "
-        f"({size / 1e6:.1f} MB). {answer} {calibration}"
-    )
+    return f"Tells {len(model.labels)} classes of images apart, by {body}: {_size(model, size)} {answer} {calibration}"
 
 
 def _labels(labels: tuple[str, ...]) -> str:

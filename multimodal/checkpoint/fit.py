@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.checkpoint.kinds import AnyConfig, AnyModel, build
 from multimodal.models.image_encoder import TimmEncoder, TimmEncoderConfig
+from multimodal.tokenizers.text import TextTokenizer
 
 
 class EmptyParameters(TorchFunctionMode):
@@ -30,11 +31,13 @@ class EmptyParameters(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def skeleton(config: ClassifierConfig, labels: Sequence[str]) -> Classifier:
+def skeleton(
+    config: AnyConfig, labels: Iterable[str] | None = None, tokenizer: TextTokenizer | None = None
+) -> AnyModel:
     """A model whose weights are still to be assigned. A wrapped timm model, built by foreign code, has fresh ones."""
-    wrapped = isinstance(config.encoder, TimmEncoderConfig)
+    wrapped = isinstance(getattr(config, "encoder", None), TimmEncoderConfig)
     with nullcontext() if wrapped else EmptyParameters():
-        return config.build(labels)
+        return build(config, labels=labels, tokenizer=tokenizer)
 
 
 def difference(found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> str | None:
@@ -48,7 +51,16 @@ def difference(found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> str
     return f"the tensor {extra[0]!r} has no place in the config" if extra else None
 
 
-def assign(model: Classifier, state: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None) -> None:
+def not_finite(state: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinity; None: all numbers are finite."""
+    for name, tensor in state.items():
+        # A sum is finite only if all its terms are, and takes no memory; that of float16 may overflow by itself.
+        if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+            return name
+    return None
+
+
+def assign(model: AnyModel, state: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None) -> None:
     """Give `model` copies of the tensors, in place of what it had; floats as `dtype`.
 
     They are copies, so that the model does not change when somebody writes over a file that is mapped.

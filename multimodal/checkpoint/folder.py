@@ -16,15 +16,19 @@ from torch import Tensor, nn
 
 from multimodal.backbone.lora import merged_state_dict
 from multimodal.checkpoint.card import model_card
-from multimodal.checkpoint.fit import assign, difference, skeleton
+from multimodal.checkpoint.fit import assign, difference, not_finite, skeleton
 from multimodal.checkpoint.header import CURE, is_header, plain_card, read_header, write_header
+from multimodal.checkpoint.kinds import KINDS, AnyConfig, AnyModel, vocabulary_of
 from multimodal.checkpoint.replacing import current, replacing
 from multimodal.config import from_plain, to_plain
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.models.classifier import Classifier
+from multimodal.models.text_heads import TextClassifier
+from multimodal.tokenizers import text_json, text_settings
+from multimodal.tokenizers.text import TextTokenizer
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-_CLASSES: dict[str, type[ClassifierConfig]] = {"Classifier": ClassifierConfig}  # the name in config.json -> its config
+TOKENIZER = (text_json.FILE, text_settings.CONFIG)
 
 
 def save(model: nn.Module, folder: str | Path) -> Path:
@@ -34,62 +38,77 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     are folded into the weights.
 
     Raises:
-        ArgumentError: another kind of model, tensors that are not those of its config, a card that is not plain data,
-            or a `folder` that holds anything but a model.
-        DataError: it cannot be written: no space, no permission. What was there before is unchanged.
+        ArgumentError: another kind of model, tensors that are not those of its config or not finite, a card that is not
+            plain data, or a `folder` that holds anything but a model.
+        DataError: a tokenizer that does not belong to the model, or a folder that cannot be written to: no space, no
+            permission. What was there before is unchanged.
     """
-    model = getattr(model, "_orig_mod", model)  # inside torch.compile(model)
-    kind, target = type(model).__name__, Path(os.path.realpath(folder))
-    if not isinstance(model, Classifier) or kind not in _CLASSES:
-        raise ArgumentError(f"A {kind} cannot be saved as a model folder; give one of: {', '.join(_CLASSES)}.")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state_dict(model).items()}
-    if unfit := difference(state, skeleton(model.config, model.labels).state_dict()):
+    plain: Any = getattr(model, "_orig_mod", model)  # inside torch.compile(model)
+    name, target = type(plain).__name__, Path(os.path.realpath(folder))
+    kind = KINDS.get(name)
+    if kind is None or not isinstance(getattr(plain, "config", None), kind.config):
+        raise ArgumentError(f"A {name} cannot be saved as a model folder; give one of: {', '.join(KINDS)}.")
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in merged_state_dict(plain).items()}
+    labels, tokenizer = getattr(plain, "labels", None), getattr(plain, "tokenizer", None)
+    if unfit := difference(state, skeleton(plain.config, labels).state_dict()):
         raise ArgumentError(f"The model is not what its config describes, so it could not be loaded again: {unfit}.")
-    fields = {
-        "class": kind,
-        "config": to_plain(model.config),
-        "labels": list(model.labels),
-        "temperature": float(model.temperature),
-        "card": plain_card(model.card),
-    }
-    with replacing(target, files=(CONFIG, WEIGHTS, CARD)) as fresh:
+    if broken := not_finite(state):
+        raise ArgumentError(
+            f"The tensor {broken!r} holds NaN or infinity, so the model is useless and is not saved; if it was being "
+            "trained, try a lower learning rate."
+        )
+    if tokenizer is not None:
+        tokenizer.fits(vocabulary_of(plain.config))
+    fields: dict[str, Any] = {"class": name, "config": to_plain(plain.config), "card": plain_card(plain.card)}
+    if "labels" in kind.parts:
+        fields["labels"] = list(plain.labels)
+    if "temperature" in kind.parts:
+        fields["temperature"] = float(plain.temperature)
+    with replacing(target, files=(CONFIG, WEIGHTS, CARD, *TOKENIZER)) as fresh:
         _write_weights(state, fresh / WEIGHTS)
+        if "tokenizer" in kind.parts:
+            fields["tokenizer"] = _write_tokenizer(tokenizer, fresh)
         weights = {"sha256": _sha256(fresh / WEIGHTS), "bytes": (fresh / WEIGHTS).stat().st_size}
         write_header(fresh / CONFIG, **fields, weights=weights)
         (fresh / CARD).write_text(
-            model_card(model, fields["card"], weights["bytes"]), encoding="utf-8", errors="replace"
+            model_card(plain, fields["card"], weights["bytes"]), encoding="utf-8", errors="replace"
         )
     return target
 
 
 def load_folder(
     folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> Classifier:
+) -> AnyModel:
     """The model of a folder that `save` wrote, in eval mode; with `dtype` None as it was saved.
 
     Raises:
-        DataError: not a model folder, a missing or damaged file, a config or labels that do not fit the weights, or
-            a folder that a newer version wrote.
+        DataError: not a model folder, a missing or damaged file, a config, labels or tokenizer that do not fit the
+            weights, weights that are not finite, or a folder that a newer version wrote.
     """
     root = _find(Path(folder))
     path = root / CONFIG
-    header = read_header(path, classes=tuple(_CLASSES))
+    header = read_header(path, classes={name: kind.parts for name, kind in KINDS.items()})
     try:
-        config = from_plain(_CLASSES[header["class"]], header["config"], where="config")
+        config: Any = from_plain(KINDS[header["class"]].config, header["config"], where="config")
     except (ArgumentError, DataError) as error:
         raise DataError(f"{path}: {error} {CURE}") from error
-    labels = header["labels"]
-    if len(labels) != config.classes:
+    labels = header.get("labels")
+    if labels is not None and len(labels) != config.classes:
         raise DataError(f"{path}: labels has {len(labels)} entries and config.classes is {config.classes}. {CURE}")
+    tokenizer = _read_tokenizer(root, header["tokenizer"], config) if header.get("tokenizer") is not None else None
     try:
-        model = skeleton(config, labels)
+        model = skeleton(config, labels, tokenizer)
     except Exception as error:  # an edited config can fail in as many ways as there are layers
         raise DataError(f"{path} describes a model that cannot be built: {_sentence(error)} {CURE}") from error
     state = _read_weights(root, header["weights"])
     if unfit := difference(state, model.state_dict()):
         raise DataError(f"{path} does not fit {WEIGHTS}: {unfit}. {CURE}")
+    if broken := not_finite(state):
+        raise DataError(f"{root / WEIGHTS}: the tensor {broken!r} holds NaN or infinity. {CURE}")
     assign(model, state, torch.device(device), dtype)
-    model.temperature, model.card = float(header["temperature"]), header["card"]
+    model.card = header["card"]
+    if isinstance(model, Classifier | TextClassifier):
+        model.temperature = float(header["temperature"])
     return model.eval()
 
 
@@ -138,6 +157,33 @@ def _read_weights(root: Path, expected: Mapping[str, Any]) -> dict[str, Tensor]:
         raise DataError(f"{path} is missing. {CURE}") from error
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read: {_sentence(error)} {CURE}") from error
+
+
+def _write_tokenizer(tokenizer: TextTokenizer | None, folder: Path) -> dict[str, str] | None:
+    """Write the files of the tokenizer; their names and checksums."""
+    if tokenizer is None:
+        return None
+    tokenizer.save(folder)
+    return {name: _sha256(folder / name) for name in TOKENIZER}
+
+
+def _read_tokenizer(root: Path, expected: Mapping[str, Any], config: AnyConfig) -> TextTokenizer:
+    """The tokenizer of files whose checksums are as `expected`, if it belongs to a model of `config`."""
+    for name in TOKENIZER:
+        path = root / name
+        try:
+            if _sha256(path) != expected.get(name):
+                raise DataError(f"{path} is damaged or was changed: its checksum is not that of {CONFIG}. {CURE}")
+        except FileNotFoundError as error:
+            raise DataError(f"{path} is missing. {CURE}") from error
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {_sentence(error)} {CURE}") from error
+    tokenizer = TextTokenizer.load(root)
+    try:
+        tokenizer.fits(vocabulary_of(config))
+    except DataError as error:
+        raise DataError(f"{root}: {error}") from error
+    return tokenizer
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ _FIELDS: dict[str, type] = {
     "format": int,
     "class": str,  # of the model
     "config": dict,  # `to_plain` of the model's config
-    "labels": list,
-    "temperature": float,
     "card": dict,  # data fingerprint, metrics, settings: whatever training knew
     "weights": dict,  # sha256 and bytes of model.safetensors
     "versions": dict,  # of this package and those under it, for people
+}
+_PARTS: dict[str, type] = {  # which of them are there depends on the class
+    "labels": list,
+    "temperature": float,
+    "tokenizer": dict,  # file names and their sha256; null: a text model without one
 }
 
 
@@ -42,8 +46,10 @@ def is_header(path: Path) -> bool:
     return isinstance(header, dict) and {"format", "class", "weights"} <= header.keys()
 
 
-def read_header(path: Path, *, classes: tuple[str, ...]) -> dict[str, Any]:
+def read_header(path: Path, *, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """All fields of config.json, each of the right type and within its range; `config` still as plain data.
+
+    `classes` says for each class of models which of "labels", "temperature" and "tokenizer" belong to it.
 
     Raises:
         DataError: anything is missing, unknown, of the wrong type, out of range, or of a newer format.
@@ -61,15 +67,17 @@ def read_header(path: Path, *, classes: tuple[str, ...]) -> dict[str, Any]:
             f"{path}: format is {header['format']}, which a newer version of multimodal wrote; this one "
             f"({__version__}) reads up to {FORMAT}. Upgrade multimodal."
         )
+    _check_class(path, header["class"], classes)
+    fields = {**_FIELDS, **{name: _PARTS[name] for name in classes[header["class"]]}}
     for name in header:
-        if name not in _FIELDS:
-            raise DataError(f"{path}: {name} is not a field of a model folder.{nearest(name, _FIELDS)} {CURE}")
-    for name, kind in _FIELDS.items():
+        if name not in fields:
+            raise DataError(f"{path}: {name} is not a field of a model folder.{nearest(name, fields)} {CURE}")
+    for name, kind in fields.items():
         if name not in header:
             raise DataError(f"{path}: {name} is missing. {CURE}")
-        if not _is(header[name], kind):
+        if not _is(header[name], kind) and not (name == "tokenizer" and header[name] is None):
             raise DataError(f"{path}: {name} is {_brief(header[name])}; it must be of type {kind.__name__}. {CURE}")
-    _check_values(path, header, classes)
+    _check_values(path, header)
     return header
 
 
@@ -93,15 +101,19 @@ def plain_card(value: Any, where: str = "card") -> Any:
     raise ArgumentError(f"{where} is {_brief(value)}; a card holds numbers, strings, None, lists and dicts only.")
 
 
-def _check_values(path: Path, header: dict[str, Any], classes: tuple[str, ...]) -> None:
+def _check_class(path: Path, name: Any, classes: Mapping[str, Any]) -> None:
+    if not isinstance(name, str) or name not in classes:
+        near = nearest(str(name), classes)
+        raise DataError(f"{path}: class is {_brief(name)}; it must be one of {', '.join(classes)}.{near} {CURE}")
+
+
+def _check_values(path: Path, header: dict[str, Any]) -> None:
     if header["format"] < 1:
         raise DataError(f"{path}: format is {header['format']}; it must be from 1 to {FORMAT}. {CURE}")
-    if header["class"] not in classes:
-        near = nearest(header["class"], classes)
-        raise DataError(f"{path}: class is {header['class']!r}; it must be one of {', '.join(classes)}.{near} {CURE}")
-    if not (math.isfinite(header["temperature"]) and header["temperature"] > 0):
-        raise DataError(f"{path}: temperature is {header['temperature']}; it must be above 0. {CURE}")
-    for i, label in enumerate(header["labels"]):
+    temperature = header.get("temperature", 1.0)
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise DataError(f"{path}: temperature is {temperature}; it must be above 0. {CURE}")
+    for i, label in enumerate(header.get("labels", ())):
         if not isinstance(label, str):
             raise DataError(f"{path}: labels[{i}] is {_brief(label)}; it must be a string. {CURE}")
     for name, kind in (("sha256", str), ("bytes", int)):
@@ -122,5 +134,5 @@ def _brief(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    libraries = {name: version(name) for name in ("torch", "timm", "safetensors")}
+    libraries = {name: version(name) for name in ("torch", "timm", "tokenizers", "safetensors")}
     return {"multimodal": __version__, "python": platform.python_version(), **libraries}

@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"--explain is {arguments.explain}, which is a file; give a folder.")
     paths = find(arguments.images)
 
-    from multimodal.data.progress import track
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
+    from multimodal.progress import track
 
     model = load(arguments.model, device=arguments.device, dtype=arguments.dtype)
     if not isinstance(model, Classifier):

@@ -8,6 +8,7 @@ from __future__ import annotations
 METHODS = ("full", "linear", "lora")
 RESIZES = ("crop", "pad", "squash")
 PRECISIONS = ("auto", "fp32", "bf16")
+SCHEDULES = ("cosine", "linear", "inverse_sqrt", "constant")
 
 # name: (type, choices, help)
 SETTINGS: dict[str, tuple[type, tuple[str, ...] | None, str]] = {
@@ -38,6 +39,8 @@ SETTINGS: dict[str, tuple[type, tuple[str, ...] | None, str]] = {
     "warmup": (float, None, "part of the steps in which the learning rate rises"),
     "final_lr": (float, None, "learning rate at the end, relative to the highest"),
     "betas": (tuple, None, "AdamW's two decay rates"),
+    "eps": (float, None, "AdamW's addition to the root of the second moment"),
+    "schedule": (str, SCHEDULES, "how the learning rate falls after the warm-up"),
     "scale": (float, None, "smallest part of a picture that a random crop shows; 1: no random crop"),
     "flip": (float, None, "probability of mirroring left and right"),
     "randaugment": (int, None, "magnitude of RandAugment; 0: off"),

@@ -3,17 +3,21 @@
 A recipe is a function with typed defaults that returns a task; Lightning's own command line gives it
 `fit | validate | test | predict`, `--config`, `--print_config`, `--trainer.*`, `--data.*` and `--model.*` for the
 function's arguments. A value on the command line beats one in a file, which beats the default; what a checkpoint
-remembers beats none of them. `smoke` runs the recipe small, on digits, and says whether it learned.
+remembers beats none of them. `smoke` runs the recipe small, on data that it makes, and says whether it learned.
 
-After `fit` the model lies as a folder for `mm.load` beside the logs. Several processes: `--trainer.devices 8
+What the data know and a recipe has a parameter for is handed over: `labels`, the names of classes or tags; `texts` to
+train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows. After `fit` the model lies as a
+folder for `mm.load` beside the logs, and its last scores go to stdout. Several processes: `--trainer.devices 8
 --trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
 """
 
 from __future__ import annotations
 
+import inspect
+import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +27,37 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from multimodal.checkpoint import save
+from multimodal.checkpoint.kinds import rebuilt
 from multimodal.data.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
+
+HANDED_OVER = ("labels", "texts", "tokenizer", "length")  # from the data to the recipe, where that asks for them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Smoke:
-    """The small form of a recipe: about twenty seconds on a CPU, most of them imports, on scikit-learn's digits."""
+    """The small form of a recipe: ten to twenty seconds on a CPU, half of them imports.
 
-    arguments: tuple[str, ...]  # of `fit`, after the data
+    `metric` must reach `at_least`, or stay below `at_most`.
+    """
+
+    arguments: tuple[str, ...]  # of `fit`, after those that `data` gives
+    data: Callable[[Path], Sequence[str]] = lambda folder: [f"--data.root={write_digits(folder / 'digits')}"]
+    # ^ makes small data in a folder, and gives the arguments that name them; default: scikit-learn's digits
     metric: str = "val_accuracy"
-    at_least: float  # what the metric must reach
+    at_least: float = -math.inf
+    at_most: float = math.inf
 
 
 class RecipeCLI(LightningCLI):
-    """Lightning's command line, with the labels handed from the data to the recipe."""
+    """Lightning's command line, with what the data know handed to the recipe."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The data know the class names; the recipe's head needs them."""
-        parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+        """The data know class names and vocabulary; the recipe's model needs them."""
+        wanted = inspect.signature(self._model_class).parameters
+        for name in HANDED_OVER:
+            if name in wanted:
+                parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives weights and progress; it does not override what was asked for."""
@@ -57,11 +73,13 @@ class ModelFolder(Callback):
         if not trainer.is_global_zero:
             return
         model: Any = pl_module.model
-        plain = model.config.build(model.labels)
+        plain = rebuilt(model)
         own = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
         plain.load_state_dict(own)
-        plain.card = {"metrics": {name: float(value) for name, value in trainer.callback_metrics.items()}}
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "tokens_per_second"}
+        plain.card = {"metrics": scores}
         folder = save(plain, Path(logs) / "model")
+        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         print(f"The model is in {folder}", file=sys.stderr)
 
 
@@ -70,22 +88,25 @@ def run(
     data: type[LightningDataModule],
     *,
     smoke: Smoke,
+    trainer: Mapping[str, Any] = {},
 ) -> None:
-    """Run `recipe` with the words of the command line.
+    """Run `recipe` with the words of the command line; `trainer` are its defaults of the Trainer's arguments.
 
     Ends the process with exit code 2 for a wrong argument, 1 for unusable data or a smoke run that did not learn.
     """
     try:
         if sys.argv[1:2] == ["smoke"]:
-            _smoke(recipe, data, smoke, sys.argv[2:])
+            _smoke(recipe, data, smoke, trainer, sys.argv[2:])
         else:
-            _lightning(recipe, data)
+            _lightning(recipe, data, trainer)
     except (ArgumentError, DataError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ArgumentError) else 1) from None
 
 
-def _lightning(recipe: Callable[..., LightningModule], data: type[LightningDataModule]) -> RecipeCLI:
+def _lightning(
+    recipe: Callable[..., LightningModule], data: type[LightningDataModule], trainer: Mapping[str, Any]
+) -> RecipeCLI:
     return RecipeCLI(
         recipe,
         data,
@@ -93,8 +114,9 @@ def _lightning(recipe: Callable[..., LightningModule], data: type[LightningDataM
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
             "callbacks": [ModelFolder()],
-            "use_distributed_sampler": False,  # the loaders share the images among processes themselves
+            "use_distributed_sampler": False,  # the loaders share the samples among processes themselves
             "precision": "bf16-mixed" if torch.cuda.is_available() else "32-true",
+            **trainer,
         },
         parser_kwargs={"description": (recipe.__doc__ or "").strip()},
         auto_configure_optimizers=False,
@@ -102,16 +124,20 @@ def _lightning(recipe: Callable[..., LightningModule], data: type[LightningDataM
 
 
 def _smoke(
-    recipe: Callable[..., LightningModule], data: type[LightningDataModule], smoke: Smoke, rest: list[str]
+    recipe: Callable[..., LightningModule],
+    data: type[LightningDataModule],
+    smoke: Smoke,
+    trainer: Mapping[str, Any],
+    rest: list[str],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = write_digits(Path(folder) / "digits")
-        words = ["fit", f"--data.root={root}", f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]
+        words = ["fit", *smoke.data(Path(folder)), f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]
         words += ["--trainer.logger=false", "--trainer.enable_model_summary=false", *smoke.arguments, *rest]
         sys.argv[1:] = words  # where Lightning looks, also in the processes that it starts
-        trainer = _lightning(recipe, data).trainer
-        reached = float(trainer.callback_metrics[smoke.metric])
-    verdict = "learned" if reached >= smoke.at_least else "did not learn"
-    print(f"smoke: {verdict}: {smoke.metric} {reached:.3f}, expected at least {smoke.at_least}")
-    if reached < smoke.at_least:
+        reached = float(_lightning(recipe, data, trainer).trainer.callback_metrics[smoke.metric])
+    learned = smoke.at_least <= reached <= smoke.at_most
+    verdict = "learned" if learned else "did not learn"
+    expected = f"at most {smoke.at_most}" if smoke.at_most < math.inf else f"at least {smoke.at_least}"
+    print(f"smoke: {verdict}: {smoke.metric} {reached:.3f}, expected {expected}")
+    if not learned:
         raise SystemExit(1)

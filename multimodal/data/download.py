@@ -1,4 +1,4 @@
-"""Public data sets to folders of images: checksummed downloads that resume, safe unpacking, all or nothing.
+"""Public data sets to folders of images or texts: checksummed downloads that resume, safe unpacking, all or nothing.
 
 The scripts `data/*/prepare.py` use these; each knows its own source, checksum and layout.
 """
@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,15 +61,19 @@ def download(url: str, file: Path, *, checksum: str) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """`folder`, with the members of the tar file `archive` in it, compressed or not.
+    """`folder`, with the members of the zip or tar file `archive` in it; that may be compressed.
 
     Raises:
         DataError: the archive is damaged, or a member would be written elsewhere.
     """
     try:
-        with tarfile.open(archive) as members:
-            members.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, ValueError) as error:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as files:
+                files.extractall(folder)  # it takes ".." and leading slashes out of names
+        else:
+            with tarfile.open(archive) as members:
+                members.extractall(folder, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}.") from None
     return folder
 
@@ -92,10 +97,10 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def exit_code(prepare: Callable[[], Path]) -> int:
+def exit_code(prepare: Callable[[], Path], what: str = "images") -> int:
     """Run `prepare` as a script: prints the folder that it made, or one sentence; 0 done, 1 failed."""
     try:
-        print(f"The images are in {prepare()}")
+        print(f"The {what} are in {prepare()}")
     except (DataError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,23 +6,21 @@ trained, so that validation, prediction and every other process see the same.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
-
-from lightning.pytorch import LightningDataModule
 
 from multimodal.data.augment import Augment, AugmentConfig
 from multimodal.data.image_dataset import ImageDataset, collate
 from multimodal.data.loader import ResumableLoader
 from multimodal.data.read import read_labeled_images
+from multimodal.data.resumable import ResumableData
 from multimodal.data.samples import LabeledImages
 from multimodal.data.split import stratified
 from multimodal.errors import DataError
 from multimodal.tokenizers.image_transform import ImageTransform, ImageTransformConfig
 
 
-class LabeledImageData(LightningDataModule):
+class LabeledImageData(ResumableData):
     """Loaders over images that were read and split already."""
 
     def __init__(
@@ -45,12 +43,8 @@ class LabeledImageData(LightningDataModule):
             seed: of the order and of the changes.
             transform: image to pixels; None: that of the model in training.
         """
-        super().__init__()
-        self.images, self.batch_size, self.augment, self.seed = images, batch_size, augment, seed
-        self.workers = default_workers() if workers is None else workers
-        self._transform = transform
-        self._training: ResumableLoader | None = None
-        self._resume: dict[str, int] | None = None
+        super().__init__(batch_size=batch_size, workers=workers, seed=seed)
+        self.images, self.augment, self._transform = images, augment, transform
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,23 +63,7 @@ class LabeledImageData(LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled, randomly changed, the incomplete last batch dropped."""
-        self._training = self._loader("train", self.augment.build(self.transform), train=True)
-        if self._resume is not None:
-            self._training.load_state_dict(self._resume)
-            self._resume = None
-        return self._training
-
-    def state_dict(self) -> dict[str, int]:
-        """Where the training loader stands.
-
-        Lightning keeps that of loaders too, but forgets to give it back when the length of the training was asked for
-        before the checkpoint was read (`estimated_stepping_batches`, which our schedule needs).
-        """
-        return self._training.state_dict() if self._training is not None else {}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there with the next training loader."""
-        self._resume = state_dict or None
+        return self.training(self._dataset("train", self.augment.build(self.transform)), collate)
 
     def val_dataloader(self) -> ResumableLoader:
         """In order, as the model will see images at prediction."""
@@ -101,26 +79,12 @@ class LabeledImageData(LightningDataModule):
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every image of `split`, in order, unchanged."""
-        return self._loader(split, self.transform.build())
+        return self.evaluation(self._dataset(split, self.transform.build()), collate)
 
-    def _loader(self, split: str, transform: ImageTransform | Augment, *, train: bool = False) -> ResumableLoader:
+    def _dataset(self, split: str, transform: ImageTransform | Augment) -> ImageDataset:
         samples = self.images.splits[split]
         classes, multi = len(self.images.labels), self.images.multi_label
-        dataset = ImageDataset(samples, transform, classes=classes, multi_label=multi, seed=self.seed)
-        trainer = self.trainer
-        world = trainer.world_size if trainer else 1
-        return ResumableLoader(
-            dataset,
-            batch_size=max(1, min(self.batch_size, len(samples) // world)) if train else self.batch_size,
-            collate=collate,
-            shuffle=train,
-            drop_last=train,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world=world,
-            workers=self.workers,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
-        )
+        return ImageDataset(samples, transform, classes=classes, multi_label=multi, seed=self.seed)
 
 
 class ImageFolderData(LabeledImageData):
@@ -158,11 +122,3 @@ def with_validation(
         return images
     train, val = stratified(images.splits["train"], fraction=fraction, seed=seed, groups=groups)
     return replace(images, splits={**images.splits, "train": train, "val": val})
-
-
-def default_workers() -> int:
-    """Processes that decode beside the training one: few on a small machine, where they would take its cores."""
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores - 1) if torch.cuda.is_available() else 0

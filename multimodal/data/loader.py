@@ -1,7 +1,8 @@
 """A data loader that can be stopped after any batch and goes on with the next one.
 
-The order of an epoch is a function of (seed, epoch) alone; where the loader stands is two numbers in the checkpoint.
-Under several processes each rank takes every n-th place of the same order.
+The order of an epoch is a function of (seed, epoch) alone; where the loader stands is three numbers in the checkpoint.
+Under several processes each rank takes every n-th place of the same order. Items of different size may be given in
+batches of like size, which saves padding.
 """
 
 from __future__ import annotations
@@ -11,25 +12,51 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from multimodal.errors import DataError
 
+POOL = 50  # batches of a shuffled order among which items of like size are brought together
+
 
 class EpochOrder(Sampler[list[tuple[int, int]]]):
-    """The batches of one epoch, as lists of (epoch, index) for the dataset."""
+    """The batches of one epoch, as lists of (epoch, index) for the dataset.
+
+    With `sizes`, a shuffled order is cut into pools of 50 batches, each pool sorted by size and its batches shuffled:
+    every item still comes once an epoch, in other company each time.
+    """
 
     def __init__(
-        self, length: int, batch_size: int, *, shuffle: bool, drop_last: bool, seed: int, rank: int, world: int
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        drop_last: bool,
+        seed: int,
+        rank: int,
+        world: int,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         self.length, self.batch_size, self.shuffle, self.drop_last = length, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world = seed, rank, world
-        self.epoch = 0
+        self.sizes = None if sizes is None else torch.tensor(sizes)
         self.start = 0  # batches to leave out at the front
+        self.asked = 0  # the epoch that the trainer counts
+        self.shift = 0  # what it counted too much
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order this is.
+
+        A trainer that was stopped in the middle of an epoch by `max_steps` counts it as done; `shift` takes that back.
+        """
+        return self.asked + self.shift
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
-        self.epoch = epoch
+        self.asked = epoch
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -43,10 +70,21 @@ class EpochOrder(Sampler[list[tuple[int, int]]]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.length, generator=generator)
+            if self.sizes is not None:
+                order = self._by_size(order, self.sizes, generator)
         mine = order[self.rank :: self.world].tolist()
         # A list, not a generator: `start` counts at the call and not when the first batch is asked for.
         batches = [mine[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(len(self))]
         return iter([[(self.epoch, i) for i in batch] for batch in batches[self.start :]])
+
+    def _by_size(self, order: Tensor, sizes: Tensor, generator: torch.Generator) -> Tensor:
+        step = self.batch_size * self.world  # items of one batch of all ranks
+        whole = len(order) // step * step  # the rest is left as it is: sorted, it would always be the longest items
+        pieces = []
+        for pool in order[:whole].split(POOL * step):
+            batches = pool[sizes[pool].argsort(stable=True)].view(-1, step)
+            pieces.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
+        return torch.cat([*pieces, order[whole:]])
 
 
 def _next(iterator: Iterator[Any]) -> Any:
@@ -63,7 +101,7 @@ def _next(iterator: Iterator[Any]) -> Any:
         if not re.match(r"DataLoader worker .* exited unexpectedly", str(error)):
             raise
         raise DataError(
-            "A process that reads images was killed, usually for want of memory; give fewer workers, or 0."
+            "A process that reads the data was killed, usually for want of memory; give fewer workers, or 0."
         ) from error
 
 
@@ -83,9 +121,18 @@ class ResumableLoader:
         world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
+        sizes: Sequence[int] | None = None,
     ) -> None:
-        length = len(cast(Sized, dataset))
-        order = EpochOrder(length, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world)
+        order = EpochOrder(
+            len(cast(Sized, dataset)),
+            batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            seed=seed,
+            rank=rank,
+            world=world,
+            sizes=sizes,
+        )
         self.sampler = self.batch_sampler = (
             order  # by these names Lightning finds `set_epoch`, and no shuffling to undo
         )
@@ -100,6 +147,7 @@ class ResumableLoader:
         )
         self.given = 0
         self._skip = 0
+        self._epoch: int | None = None
 
     @property
     def dataset(self) -> Dataset[Any]:
@@ -112,7 +160,9 @@ class ResumableLoader:
     def __iter__(self) -> Iterator[Any]:
         # Only a loaded state is gone on with: an epoch that its reader left early is not.
         self.given = self._skip if self._skip < len(self.sampler) else 0
-        self._skip = 0
+        if self.given and self._epoch is not None:
+            self.sampler.shift = self._epoch - self.sampler.asked
+        self._skip, self._epoch = 0, None
         self.sampler.start = self.given
         iterator = iter(self.loader)
         self.sampler.start = 0
@@ -123,8 +173,9 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: read by Lightning when it saves a checkpoint."""
-        return {"given": self.given}
+        return {"given": self.given, "epoch": self.sampler.epoch, "shift": self.sampler.shift}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from there at the next iteration."""
-        self._skip = state["given"]
+        self._skip, self._epoch = state["given"], state.get("epoch")  # older checkpoints have no epoch
+        self.sampler.shift = state.get("shift", 0)

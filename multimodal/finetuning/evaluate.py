@@ -18,7 +18,6 @@ from torch import Tensor
 from multimodal import metrics
 from multimodal.config import to_plain
 from multimodal.data.image_data import LabeledImageData
-from multimodal.data.progress import track
 from multimodal.data.samples import LabeledImages, Skipped
 from multimodal.errors import DataError
 from multimodal.finetuning.held_out import HeldOut
@@ -28,6 +27,7 @@ from multimodal.finetuning.run import Mistake, write_predictions
 from multimodal.finetuning.settings import FinetuneConfig
 from multimodal.finetuning.train import device_name
 from multimodal.models.classifier import Classifier
+from multimodal.progress import track
 
 
 @dataclass(frozen=True)

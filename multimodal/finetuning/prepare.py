@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from multimodal.data.duplicates import find_duplicates
 from multimodal.data.image_data import LabeledImageData, with_validation
 from multimodal.data.inspect import ImageFacts, inspect_images, leave_out_unreadable
-from multimodal.data.progress import track
 from multimodal.data.read import read_labeled_images
 from multimodal.data.samples import LabeledImages
 from multimodal.errors import DataError
 from multimodal.models.classifier import Classifier
+from multimodal.progress import track
 
 BASELINE_IMAGES = 5_000  # as many training images at most make the class means
 

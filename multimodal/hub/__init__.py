@@ -1,12 +1,27 @@
-"""Models by name: `load` from a folder or a published checkpoint, and back again for timm.
+"""Models by name: `load` from a folder or a published checkpoint, and back again for timm and transformers.
 
 `loading.py`: which source it is, and putting the model on a device. `placing.py`: devices and number formats.
-`timm_source.py`: a timm name or folder to a timm model, downloads included. `timm_convert.py`: a timm model to a
-`Classifier`. `timm_export.py`: a `Classifier` back to timm. Folders of our own are read by `checkpoint`.
+`files.py`, `safetensors_folder.py`: what all sources share. Folders of our own are read by `checkpoint`.
+
+timm: `timm_source.py` finds a timm model, downloads included; `timm_convert.py` makes a `Classifier` of it;
+`timm_export.py` goes back.
+
+transformers: `transformers_hub.py` downloads, `transformers_source.py` reads a folder, `transformers_export.py` writes
+one. `transformers_family.py` is the contract of the families in the other files `transformers_*.py`.
 """
 
 from multimodal.hub.loading import load
 from multimodal.hub.placing import best_dtype, find_device, find_dtype
 from multimodal.hub.timm_export import export_timm, save_timm
+from multimodal.hub.transformers_export import export_transformers, save_transformers
 
-__all__ = ["best_dtype", "export_timm", "find_device", "find_dtype", "load", "save_timm"]
+__all__ = [
+    "best_dtype",
+    "export_timm",
+    "export_transformers",
+    "find_device",
+    "find_dtype",
+    "load",
+    "save_timm",
+    "save_transformers",
+]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from multimodal.checkpoint import is_model_folder, load_folder
+from multimodal.checkpoint import AnyModel, is_model_folder, load_folder, rebuilt
 from multimodal.checkpoint.fit import assign
 from multimodal.errors import ArgumentError, nearest
+from multimodal.hub.files import read_json
 from multimodal.hub.placing import find_device, find_dtype
-from multimodal.models.classifier import Classifier
 
-_PREFIXES = ("timm",)
+_PREFIXES = ("timm", "hf")
 
 
 def load(
@@ -22,13 +22,16 @@ def load(
     pretrained: bool = True,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-) -> Classifier:
+) -> AnyModel:
     """The model that `source` names, in eval mode.
 
     Args:
-        source: a model folder of ours; a folder that `timm.models.save_for_hf` wrote; or "timm:NAME", with or without
-            the tag of its weights ("timm:vit_small_patch16_224.augreg_in21k").
-        pretrained: False gives the architecture with fresh weights; nothing is downloaded.
+        source: a model folder of ours; a folder that `timm.models.save_for_hf` or, for text, transformers'
+            `save_pretrained` wrote; "timm:NAME", with or without the tag of its weights
+            ("timm:vit_small_patch16_224.augreg_in21k"); or "hf:ORG/NAME", with or without a revision
+            ("hf:openai-community/gpt2@main"): a text model on the Hugging Face hub.
+        pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "hf:" the
+            config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
         dtype: "auto" (bfloat16 where the device computes it fast, else float32), "float32", "bfloat16" or "float16".
 
@@ -41,6 +44,12 @@ def load(
     prefix, name = _prefix(source)
     if prefix is None:
         return _from_folder(Path(source), pretrained, where, kind)
+    if prefix == "hf":
+        from multimodal.hub.transformers_hub import hub_folder
+        from multimodal.hub.transformers_source import from_transformers
+
+        folder = hub_folder(name, weights=pretrained)
+        return from_transformers(folder, source=f"hf:{name}", pretrained=pretrained, device=where, dtype=kind)
     from multimodal.hub.timm_convert import from_timm
     from multimodal.hub.timm_source import timm_by_name
 
@@ -55,34 +64,34 @@ def _prefix(source: str | Path) -> tuple[str | None, str]:
         return None, str(source)
     if found[1] not in _PREFIXES:
         raise ArgumentError(
-            f"source is {source!r}: models are given as 'timm:NAME' or as the path of a model folder, and "
-            f"'{found[1]}:' is neither.{nearest(found[1], _PREFIXES)}"
+            f"source is {source!r}: models are given as 'timm:NAME', as 'hf:ORG/NAME' or as the path of a model "
+            f"folder, and '{found[1]}:' is none of these.{nearest(found[1], _PREFIXES)}"
         )
     return found[1], found[2]
 
 
-def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> Classifier:
+def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> AnyModel:
     if is_model_folder(folder):
         model = load_folder(folder, device=device, dtype=dtype)
         return model if pretrained else _fresh(model, device, dtype)
     if not folder.exists():
         raise ArgumentError(_no_folder(folder))
     if (folder / "open_clip_config.json").exists():
-        raise ArgumentError(f"{folder} was written by open_clip; only folders of multimodal and of timm can be read.")
+        raise ArgumentError(
+            f"{folder} was written by open_clip; only folders of multimodal, timm and transformers can be read."
+        )
     if folder.is_dir() and (folder / "config.json").exists():
-        from multimodal.hub.timm_source import read_json
-
         config = read_json(folder / "config.json")
         if "architecture" in config:
             return _from_timm_folder(folder, pretrained, device, dtype)
         if "model_type" in config or "architectures" in config:
-            raise ArgumentError(
-                f"{folder} was written by transformers; only folders of multimodal and of timm can be read."
-            )
+            from multimodal.hub.transformers_source import from_transformers
+
+            return from_transformers(folder, source="transformers", pretrained=pretrained, device=device, dtype=dtype)
     return load_folder(folder, device=device, dtype=dtype)  # says what is wrong with it
 
 
-def _from_timm_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> Classifier:
+def _from_timm_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> AnyModel:
     from multimodal.hub.timm_convert import from_timm
     from multimodal.hub.timm_source import timm_folder
 
@@ -90,8 +99,8 @@ def _from_timm_folder(folder: Path, pretrained: bool, device: torch.device, dtyp
     return from_timm(model, name, arguments, trained=pretrained, device=device, dtype=dtype)
 
 
-def _fresh(model: Classifier, device: torch.device, dtype: torch.dtype) -> Classifier:
-    found = model.config.build(model.labels)
+def _fresh(model: AnyModel, device: torch.device, dtype: torch.dtype) -> AnyModel:
+    found = rebuilt(model)
     assign(found, found.state_dict(), device, dtype)
     return found.eval()
 
@@ -103,4 +112,7 @@ def _no_folder(folder: Path) -> str:
     architecture = name.partition(".")[0]
     if timm.is_model(architecture):
         return f"There is no folder {name!r}. Did you mean 'timm:{name}'?"
-    return f"There is no folder {name!r}; give the path of a model folder, or 'timm:NAME' for a published model."
+    return (
+        f"There is no folder {name!r}; give the path of a model folder, or 'timm:NAME' or 'hf:ORG/NAME' for a "
+        "published model."
+    )

@@ -77,6 +77,7 @@ def from_timm(
     reading = read_timm(model, name, arguments)
     labels = find_labels(model, reading.config.classes) if trained else None
     classifier = skeleton(reading.config, labels or [str(i) for i in range(reading.config.classes)])
+    assert isinstance(classifier, Classifier)
     assign(classifier, reading.table.convert(model.state_dict(), classifier.state_dict()), device, dtype)
     classifier.card = {"source": f"timm:{name}"}
     if arguments:

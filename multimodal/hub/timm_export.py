@@ -18,6 +18,7 @@ from multimodal.backbone.lora import merged_state_dict
 from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError
+from multimodal.hub.safetensors_folder import write_tensors
 from multimodal.models.classifier import Classifier
 from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
 
@@ -47,14 +48,12 @@ def save_timm(classifier: Classifier, folder: str | Path, name: str | None = Non
     Raises:
         DataError: the folder cannot be written.
     """
-    from safetensors.torch import save_file
-
     name, arguments = _target(classifier, name, arguments)
     state, model = _export(classifier, name, arguments)
     config = _config(classifier, model, name, arguments)
     target = Path(folder).resolve()
     with replacing(target, files=("config.json", "model.safetensors")) as fresh:
-        save_file({key: value.cpu().clone() for key, value in state.items()}, fresh / "model.safetensors")
+        write_tensors(state, fresh / "model.safetensors")
         (fresh / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     return target
 

@@ -6,7 +6,6 @@ published, it is read by torch's loader for tensors alone. Local pickles are ref
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,16 +14,17 @@ from urllib.error import URLError
 
 import timm
 import torch
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError, RepositoryNotFoundError
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from timm.models import get_arch_pretrained_cfgs, get_deprecated_models, get_pretrained_cfg
 from torch import nn
 
 from multimodal.errors import ArgumentError, DataError, nearest
+from multimodal.hub.files import PATIENCE, asking_hub, first_line, no_weights, read_json, unreachable
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm's repositories have them, the first preferred
-_PATIENCE = 10.0  # seconds to wait for the hub's first answer
+_INSTEAD = "give the path of a model folder instead, or pretrained=False for fresh weights"
 _MISFITS = (  # what timm, torch and safetensors raise over damaged files and configs
     *(OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError),
     *(SafetensorError, UnpicklingError),
@@ -59,11 +59,11 @@ def timm_by_name(name: str, *, pretrained: bool) -> tuple[nn.Module, str]:
     try:
         return timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay), full
     except URLError as error:  # a few old models are not on the hub; timm itself fetches those
-        raise _unreachable(full, str(cfg.url), error) from error
+        raise unreachable(f"timm:{full}", str(cfg.url), error, instead=_INSTEAD) from error
     except _MISFITS as error:
         where = local or torch.hub.get_dir()
         raise DataError(
-            f"The weights of timm:{full} in {where} cannot be used: {_first_line(error)} Remove them there to "
+            f"The weights of timm:{full} in {where} cannot be used: {first_line(error)} Remove them there to "
             "have them downloaded again."
         ) from error
 
@@ -85,29 +85,12 @@ def timm_folder(folder: Path, *, pretrained: bool) -> tuple[nn.Module, str, dict
             f"{folder / 'config.json'}: timm {timm.__version__} has no architecture {architecture!r}.{near}"
         )
     if pretrained and not (folder / _WEIGHTS[0]).exists():
-        raise DataError(_no_weights(folder))
+        raise no_weights(folder, _WEIGHTS[0])
     try:
         model = timm.create_model(f"local-dir:{folder}", pretrained=pretrained)
     except _MISFITS as error:
-        raise DataError(f"{folder} cannot be read: {_first_line(error)} Copy the whole folder again.") from error
+        raise DataError(f"{folder} cannot be read: {first_line(error)} Copy the whole folder again.") from error
     return model, architecture, {**_defaults(cfg), **arguments}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`.
-
-    Raises:
-        DataError: there is none.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} must hold a JSON object.")
-    return found
 
 
 def _defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,45 +111,11 @@ def _download(name: str, hub_id: str) -> Path:
         cached = try_to_load_from_cache(filename=file, **where)
         if isinstance(cached, str):
             return Path(cached).parent
-    try:
+    with asking_hub(f"timm:{name}", repository, instead=_INSTEAD):
         for file in _WEIGHTS:
             try:  # asks once; the download itself would ask again for most of a minute when nobody answers
-                get_hf_file_metadata(hf_hub_url(filename=file, **where), timeout=_PATIENCE)
+                get_hf_file_metadata(hf_hub_url(filename=file, **where), timeout=PATIENCE)
             except EntryNotFoundError:
                 continue
             return Path(hf_hub_download(filename=file, **where)).parent
-    except GatedRepoError as error:
-        page = f"{constants.ENDPOINT}/{repository}"
-        raise DataError(
-            f"The weights of timm:{name} are given only to those who accept their terms: do that at {page}, then run "
-            "`hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise DataError(f"The hub {constants.ENDPOINT} has no repository {repository}, or not for you.") from error
-    except (OSError, HTTPError) as error:
-        raise _unreachable(name, constants.ENDPOINT, error) from error
     raise DataError(f"The repository {repository} holds none of {', '.join(_WEIGHTS)}.")
-
-
-def _unreachable(name: str, address: str, error: Exception) -> DataError:
-    return DataError(
-        f"The weights of timm:{name} could not be downloaded from {address} ({_first_line(error).rstrip('.')}). Check "
-        "the connection (HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE are obeyed), give the path of a model folder "
-        "instead, or pretrained=False for fresh weights."
-    )
-
-
-def _no_weights(folder: Path) -> str:
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pth", ".pt", ".ckpt"))
-    if not pickles:
-        return f"{folder} holds no {_WEIGHTS[0]}; copy the whole folder again."
-    return (
-        f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read, so it is not. "
-        f"Convert it, if you trust it, there: `import torch; from safetensors.torch import save_file; "
-        f"save_file(torch.load({pickles[0]!r}, weights_only=True), {_WEIGHTS[0]!r})`."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().split("\n")[0].rstrip(".:")
-    return f"{text or type(error).__name__}."

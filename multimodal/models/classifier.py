@@ -21,6 +21,7 @@ from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
 from multimodal.models.explain import Explanation, explain
 from multimodal.models.image_encoder import AnyImageEncoderConfig
+from multimodal.models.prediction import Prediction
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.image_batches import read_batches
 from multimodal.tokenizers.image_transform import ImageTransformConfig
@@ -78,25 +79,6 @@ class ClassifierConfig:
     def build(self, labels: Iterable[str] | None = None) -> Classifier:
         """A `Classifier` with fresh weights; without `labels`, classes are called by their number."""
         return Classifier(self, labels)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest labels of one image, best first."""
-
-    source: Any  # what was given: a path, a PIL image, an array
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-    @property
-    def label(self) -> str:
-        """The likeliest label."""
-        return self.labels[0]
-
-    @property
-    def probability(self) -> float:
-        """The probability of the likeliest label, calibrated if the model is."""
-        return self.probabilities[0]
 
 
 class Classifier(nn.Module):

@@ -6,19 +6,24 @@ Refs: arXiv:1706.03762 · T5 arXiv:1910.10683 · BART arXiv:1910.13461 · Marian
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from multimodal.backbone.packed import project
 
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.cache import Cache
 from multimodal.backbone.mask import Mask
+from multimodal.backbone.packed import project
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
+from multimodal.generation.rows import Generated
+from multimodal.models.text_generation import complete_targets, plain, stream_target
+from multimodal.models.text_input import is_text, tokenizer_of
+from multimodal.models.text_options import Options
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import Placement, TextEmbeddingConfig, positions_after
 
@@ -117,3 +122,40 @@ class EncoderDecoder(nn.Module):
     def scaled(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape d"]:
         """Hidden states as the output layer takes them."""
         return hidden * self.config.output_scale if self.config.output_scale != 1.0 else hidden
+
+    def generate(self, texts: Any, *, truncate: bool = False, batch_size: int = 16, **options: Unpack[Options]) -> Any:
+        """The target of each source (its translation, its summary): of one text a text, of a list a list.
+
+        Args:
+            texts: a text or its token ids, or a list of them.
+            truncate: cut off the end of a text that is too long, rather than refuse it.
+            batch_size: texts that go through the model at a time; each gets what it would get alone.
+            options: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `beams`, `n_best`,
+                `length_penalty`, `repetition_penalty`, `stop`, `config`; see `Options`. Without, as the checkpoint
+                says; else greedy.
+
+        Returns:
+            Text without special tokens; for a model without a tokenizer ids; lists where `n_best` is given.
+
+        Raises:
+            ArgumentError: an unknown option or value, options that exclude each other, a text that is too long or has
+                no tokens, text without a tokenizer.
+        """
+        single = is_text(texts)
+        found = self.complete([texts] if single else texts, truncate=truncate, batch_size=batch_size, **options)
+        return plain(found, single=single, options=options, text=self.tokenizer is not None)
+
+    def complete(
+        self, texts: Sequence[Any], *, truncate: bool = False, batch_size: int = 16, **options: Unpack[Options]
+    ) -> list[list[Generated]]:
+        """What `generate` does, with ids, log-probabilities and why each ended: for each text the `n_best` best."""
+        return complete_targets(self, texts, truncate=truncate, batch_size=batch_size, options=options)
+
+    def stream(self, text: Any, *, truncate: bool = False, **options: Unpack[Options]) -> Iterator[str]:
+        """The target of one source in pieces as soon as they are certain; arguments as for `generate`.
+
+        Raises:
+            ArgumentError: as `generate`; beams, also those of the checkpoint; or a model without a tokenizer.
+        """
+        tokenizer_of(self)
+        return (step.text for step in stream_target(self, text, truncate=truncate, options=options) if step.text)

@@ -1,7 +1,7 @@
 """A decoder-only language model: tokens, the shared backbone under a causal mask, and logits of the next token.
 
-GPT, GPT-2, Llama, Mistral and Qwen2 are configs of this one class. How text is generated from it is in `generation/`,
-training in `multimodal/tasks`.
+GPT, GPT-2, Llama, Mistral and Qwen2 are configs of this one class. How tokens are chosen is in `generation/`, the way
+from prompts to texts in `text_generation.py`, training in `multimodal/tasks`.
 
 Axes: b batch · t length · d model width · v vocabulary
 Refs: GPT-2 (Radford et al. 2019) · Llama arXiv:2302.13971 · prefix-LM arXiv:1910.10683 §3.2.1
@@ -9,19 +9,27 @@ Refs: GPT-2 (Radford et al. 2019) · Llama arXiv:2302.13971 · prefix-LM arXiv:1
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from multimodal.backbone.packed import project
 
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.cache import Cache
 from multimodal.backbone.mask import Mask
+from multimodal.backbone.packed import project
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
+from multimodal.generation.prefix import Prefix
+from multimodal.generation.rows import Generated
+from multimodal.models.text_generation import Drafts, complete_texts, plain, prompt_rows, several_prompts, stream_text
+from multimodal.models.text_input import tokenizer_of
+from multimodal.models.text_options import Options
+from multimodal.models.text_scoring import TextScore, score_texts
+from multimodal.models.watching import evaluating
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig, positions_after
 from multimodal.tokenizers.tokens import Tokens
@@ -134,3 +142,94 @@ class LanguageModel(nn.Module):
     def output(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape v"]:
         """Logits of hidden states, as many as are given."""
         return project(hidden, self.output_weight, self.output_bias)
+
+    def generate(
+        self,
+        prompts: Any,
+        *,
+        draft: Drafts = None,
+        prefix: Prefix | None = None,
+        truncate: bool = False,
+        batch_size: int = 16,
+        **options: Unpack[Options],
+    ) -> Any:
+        """The texts that follow the prompts: of one prompt a text, of a list a list.
+
+        Args:
+            prompts: a text, a conversation as a list of {"role": ..., "content": ...} where the tokenizer has a chat
+                template, or token ids; or a list of them. An empty text gives a text from its beginning.
+            draft: a smaller model with the same tokens that guesses ahead, or "lookup", which guesses that what was in
+                the text comes again. Faster; the same output, or with sampling the same distribution of it.
+            prefix: from `read_prefix`; stands in front of every prompt.
+            truncate: cut off the beginning of a prompt that is too long, rather than refuse it.
+            batch_size: prompts that go through the model at a time; each gets what it would get alone.
+            options: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `beams`, `n_best`,
+                `length_penalty`, `repetition_penalty`, `stop`, `config`; see `Options`. Without, as the checkpoint
+                says; else greedy.
+
+        Returns:
+            Text without special tokens and stop strings; for a model without a tokenizer ids; lists where `n_best` is
+            given. How each ended, and how likely each token was, `complete` tells.
+
+        Raises:
+            ArgumentError: an unknown option or value, options that exclude each other, a prompt that leaves no room or
+                has no tokens, text without a tokenizer, messages without a chat template.
+        """
+        several, single = several_prompts(prompts)
+        found = self.complete(several, draft=draft, prefix=prefix, truncate=truncate, batch_size=batch_size, **options)
+        return plain(found, single=single, options=options, text=self.tokenizer is not None)
+
+    def complete(
+        self,
+        prompts: Sequence[Any],
+        *,
+        draft: Drafts = None,
+        prefix: Prefix | None = None,
+        truncate: bool = False,
+        batch_size: int = 16,
+        **options: Unpack[Options],
+    ) -> list[list[Generated]]:
+        """What `generate` does, with ids, log-probabilities and why each ended: for each prompt the `n_best` best."""
+        reading = {"draft": draft, "prefix": prefix, "truncate": truncate}
+        return complete_texts(self, prompts, **reading, batch_size=batch_size, options=options)
+
+    def stream(
+        self,
+        prompt: Any,
+        *,
+        draft: Drafts = None,
+        prefix: Prefix | None = None,
+        truncate: bool = False,
+        **options: Unpack[Options],
+    ) -> Iterator[str]:
+        """The text that follows one prompt, in pieces as soon as they are certain; arguments as for `generate`.
+
+        Raises:
+            ArgumentError: as `generate`; beams; or a model without a tokenizer.
+        """
+        tokenizer_of(self)
+        steps = stream_text(self, prompt, draft=draft, prefix=prefix, truncate=truncate, options=options)
+        return (step.text for step in steps if step.text)
+
+    def read_prefix(self, text: Any) -> Prefix:
+        """A beginning that many prompts share (a text, messages or ids), read once; `.save(path)` keeps it on disk.
+
+        `generate(prompt, prefix=...)` then gives what a prompt with its tokens in front would.
+        """
+        with evaluating(self):
+            return Prefix.read(self, prompt_rows(self, several_prompts(text)[0], begins=True)[0])
+
+    def score(self, texts: Any, *, given: Any = "", batch_size: int = 16) -> list[TextScore]:
+        """How likely each text is: `.logprob`, `.logprobs` of its tokens, `.perplexity`.
+
+        Args:
+            texts: a list of texts, or of lists of ids.
+            given: what stands in front of each text, and is not scored itself; a text, messages or ids. Tokens do not
+                reach over the border. Without it, a text comes after the token that begins texts where the tokenizer
+                has one; else its first token is not scored.
+            batch_size: texts that go through the model at a time.
+
+        Raises:
+            ArgumentError: a text that is too long, or without a token to score.
+        """
+        return score_texts(self, several_prompts(texts)[0], given, batch_size=batch_size)

@@ -15,13 +15,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.nn.functional import normalize as normalized
 
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.mlp import Activation, activate
 from multimodal.backbone.norm import LayerNormConfig, NormConfig
 from multimodal.errors import ArgumentError
+from multimodal.models.text_filling import Filling, fillings, masked_row
+from multimodal.models.text_input import batches, device_of, is_text, longest_input, rows_of, tokenizer_of
+from multimodal.models.text_summary import mean_real
+from multimodal.models.watching import evaluating
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig
+from multimodal.tokenizers.text_engine import Truncation
 from multimodal.tokenizers.tokens import Tokens
 
 
@@ -162,3 +168,55 @@ class TextEncoder(nn.Module):
     def output_bias(self) -> Float[Tensor, " v"] | None:
         """Added to the logits of words."""
         return self.head.bias if self.head is not None else None
+
+    def embed(
+        self,
+        texts: Any,
+        *,
+        pool: str = "mean",
+        normalize: bool = True,
+        batch_size: int = 32,
+        truncation: Truncation = "right",
+    ) -> Float[Tensor, "n d"]:
+        """A vector for each text, on the CPU.
+
+        Args:
+            texts: a text, or a list; token ids will do.
+            pool: "mean" over all tokens, or the "first" one's hidden state.
+            normalize: whether vectors get length 1, so that products are cosines.
+            batch_size: texts that go through the model at a time.
+            truncation: which end of a text that is too long is cut off; "refuse": it is an error.
+
+        Raises:
+            ArgumentError: another `pool`, a text without tokens or too long, or text without a tokenizer.
+        """
+        if pool not in ("mean", "first"):
+            raise ArgumentError(f"pool is {pool!r}; it must be 'mean' or 'first'.")
+        rows = rows_of(self, [texts] if is_text(texts) else texts, truncation=truncation)
+        found = torch.empty(len(rows), self.config.backbone.dim)
+        pad = self.tokenizer.pad_id if self.tokenizer is not None else None
+        device = device_of(self)
+        with evaluating(self), torch.inference_mode():
+            for places, batch in batches(rows, batch_size=batch_size, device=device, what="embedding", pad=pad):
+                hidden = self(batch.ids, keep=None if bool(batch.keep.all()) else batch.keep).float()
+                pooled = mean_real(hidden, batch.keep) if pool == "mean" else hidden[:, 0]
+                found[places] = (normalized(pooled, dim=-1) if normalize else pooled).cpu()
+        return found
+
+    def fill_mask(self, text: str, *, top: int = 5) -> list[Filling]:
+        """The `top` likeliest words for the mask in `text`, best first.
+
+        Of several masks each is judged by itself, and a filling is one word for each; its probability is their product.
+
+        Raises:
+            ArgumentError: a text without the tokenizer's mask token or too long, an encoder without a masked-word head,
+                or `top` below 1.
+        """
+        if top < 1:
+            raise ArgumentError(f"top is {top}; it must be at least 1.")
+        tokenizer = tokenizer_of(self)
+        row, places = masked_row(tokenizer, text, longest_input(tokenizer, self.config.embedding))
+        ids, types = torch.tensor([row.ids, row.types], device=device_of(self))[:, None]
+        with evaluating(self), torch.inference_mode():
+            chances = self.mask_logits(self(ids, types=types)[0, places]).float().softmax(-1)
+        return fillings(tokenizer, text, chances[:, : tokenizer.vocabulary].cpu(), top)

@@ -8,14 +8,10 @@ Axes: b batch · c classes · h, w pixels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning.pytorch import LightningModule
-from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Accuracy, AveragePrecision, F1Score, MeanMetric, Metric
@@ -23,7 +19,8 @@ from torchmetrics import Accuracy, AveragePrecision, F1Score, MeanMetric, Metric
 from multimodal.data.image_dataset import ImageItems
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.mixing import MixConfig
-from multimodal.tasks.optimizer import OptimizerConfig, adamw, parameter_groups, warmup_cosine
+from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tasks.training import TrainingTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +32,10 @@ class ObjectiveConfig:
     class_weights: tuple[float, ...] = ()  # weight of each class in the loss; (): all alike
 
 
-class ClassificationTask(LightningModule):
+class ClassificationTask(TrainingTask):
     """A classifier with its loss, its metrics and its optimizer."""
 
+    model: Classifier
     class_weights: Tensor | None
 
     def __init__(
@@ -58,24 +56,15 @@ class ClassificationTask(LightningModule):
             train_encoder: False trains the head alone (linear probe).
             seed: of dropout, drop path and mixing; each step's randomness follows from (seed, step).
         """
-        super().__init__()
-        self.model = model
-        self.objective, self.optimizer_config, self.seed = objective, optimizer, seed
-        self.train_encoder = train_encoder
+        super().__init__(model, optimizer=optimizer, seed=seed)
+        self.objective, self.train_encoder = objective, train_encoder
         self.mix = objective.mix.build()
         weights = torch.tensor(objective.class_weights) if objective.class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.failed: set[str] = set()  # what became unreadable while training
         if not train_encoder:
             model.encoder.requires_grad_(False)
-        self.val_metrics = nn.ModuleDict(metrics(model))
-        self.test_metrics = nn.ModuleDict(metrics(model))
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make this step's randomness a function of (seed, step, rank), so that a resumed run repeats it."""
-        torch.manual_seed(
-            (self.seed * 1_000_003 + self.trainer.fit_loop.epoch_loop.total_batch_idx) * 64 + self.global_rank
-        )
+        self.measure(lambda: metrics(model))
 
     def training_step(self, batch: ImageItems, batch_idx: int) -> Tensor:
         """The mean loss of a batch."""
@@ -89,12 +78,6 @@ class ClassificationTask(LightningModule):
                 features = self.model.features(pixels)
             logits = self.model.head(features)
         return self.loss(logits, target)
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the loss now and then: every call to `log` costs as much as a small kernel."""
-        trainer: Any = self.trainer
-        if batch_idx % trainer.log_every_n_steps == 0:
-            self.log("train_loss", outputs["loss"], prog_bar=True)
 
     def targets(self, target: Int[Tensor, " b"] | Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         """Smoothed class probabilities."""
@@ -114,32 +97,26 @@ class ClassificationTask(LightningModule):
         weights = target @ self.class_weights
         return (F.cross_entropy(logits, target, weight=self.class_weights, reduction="none")).sum() / weights.sum()
 
-    def validation_step(self, batch: ImageItems, batch_idx: int) -> None:
-        """Count one batch of the validation split."""
-        self._evaluate(batch, self.val_metrics, "val")
-
     def on_validation_epoch_end(self) -> None:
         """Log `val_score`, by which the best epoch is chosen: the accuracy, and among equals the lower loss.
 
         A small validation split has few different accuracies, and the first of them is seldom the best epoch.
         """
+        super().on_validation_epoch_end()
         value, loss = (self.val_metrics[name] for name in (self.main_metric, "loss"))
-        self.log("val_score", value.compute() - 1e-3 * loss.compute().clamp(max=1.0))  # pyright: ignore
+        self.log("val_score", value.compute() - 1e-3 * loss.compute().clamp(max=1.0), sync_dist=True)  # pyright: ignore
 
     @property
     def main_metric(self) -> str:
         """The metric that counts: accuracy, or mean average precision for several labels an image."""
         return "map" if self.model.config.output == "sigmoid" else "accuracy"
 
-    def test_step(self, batch: ImageItems, batch_idx: int) -> None:
-        """Count one batch of the test split."""
-        self._evaluate(batch, self.test_metrics, "test")
-
     def predict_step(self, batch: ImageItems, batch_idx: int) -> Float[Tensor, "b c"]:
         """Calibrated class probabilities."""
         return self.model.probabilities(self.model(batch["pixels"]))
 
-    def _evaluate(self, batch: ImageItems, metrics: nn.ModuleDict, split: str) -> None:
+    def count(self, batch: ImageItems, metrics: dict[str, Metric]) -> None:
+        """Add one batch to `metrics`."""
         logits = self.model(batch["pixels"]).float()
         target = batch["target"]
         sigmoid = self.model.config.output == "sigmoid"
@@ -150,52 +127,15 @@ class ClassificationTask(LightningModule):
         )
         chances = logits.sigmoid() if sigmoid else logits.softmax(-1)
         for name, metric in metrics.items():
-            assert isinstance(metric, Metric)
             if name == "loss":
                 metric.update(losses)
             else:
                 metric.update(chances, target.long())
-            self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name != "loss")
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with rates by depth, and a schedule over all steps of the training."""
-        optimizer = adamw(
-            parameter_groups(self.stages(), self.optimizer_config, undecayed=self.undecayed()), self.optimizer_config
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warmup_cosine(optimizer, steps, self.optimizer_config)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip as Lightning does, and also under bf16, where it refuses for fused optimizers.
-
-        Its reason is the scaled loss of float16; bf16 has none, so the gradients are what they seem.
-        """
-        plugin = self.trainer.precision_plugin
-        unscaled = isinstance(plugin, MixedPrecision) and plugin.scaler is None
-        if gradient_clip_val and unscaled and gradient_clip_algorithm in (None, "norm"):
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def stages(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output; the head's own stage is the last."""
         head = list(self.model.head.parameters())
         return [*self.model.encoder.stages(), head] if self.train_encoder else [head]
-
-    def undecayed(self) -> Sequence[nn.Parameter]:
-        """Tokens and positions: matrices by shape, but not linear maps."""
-        linear = {
-            id(module.weight)
-            for module in self.model.modules()
-            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-        }
-        return [p for p in self.model.parameters() if id(p) not in linear]
 
 
 def metrics(model: Classifier) -> dict[str, Metric]:

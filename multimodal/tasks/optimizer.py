@@ -1,6 +1,7 @@
-"""AdamW as transformers are trained with it: decay on matrices only, lower rates near the input, warm-up then cosine.
+"""AdamW as transformers are trained with it: decay on matrices only, lower rates near the input, warm-up, then a fall.
 
-Refs: AdamW arXiv:1711.05101 · cosine arXiv:1608.03983 · rates by depth arXiv:1801.06146 §3.2, arXiv:2106.08254
+Refs: AdamW arXiv:1711.05101 · cosine arXiv:1608.03983 · inverse square root arXiv:1706.03762 §5.3 · linear
+arXiv:1810.04805 §A.2 · rates by depth arXiv:1801.06146 §3.2, arXiv:2106.08254
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -24,8 +25,10 @@ class OptimizerConfig:
     weight_decay: float = 0.05  # on matrices; none on biases, norms, tokens and positions
     layer_decay: float = 1.0  # the rate of each stage is that of the next one times this; 1: equal rates
     warmup: float = 0.1  # part of all steps in which the rate rises linearly
-    final_lr: float = 0.01  # part of the highest rate that the cosine ends at
+    final_lr: float = 0.01  # part of the highest rate that cosine and linear end at
     betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8  # added to the root of the second moment
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"  # how the rate falls after the warm-up
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -59,19 +62,28 @@ def parameter_groups(
 
 def adamw(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW with its fused kernel, which CPUs and CUDA have."""
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
-def warmup_cosine(
+def scheduled(
     optimizer: torch.optim.Optimizer, steps: int, config: OptimizerConfig
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """The schedule, advanced once a step: linear from near 0 to `lr`, then a cosine down to `final_lr` of it."""
+    """The schedule, advanced once a step: linear from near 0 to `lr`, then down as `config.schedule` says.
+
+    Cosine and linear end at `final_lr` of the highest rate; the inverse square root of the step does not look at the
+    end, and reaches `sqrt(warmup)` of it; constant stays.
+    """
     rise = max(1, round(config.warmup * steps))
 
     def factor(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
+        if config.schedule == "constant":
+            return 1.0
+        if config.schedule == "inverse_sqrt":
+            return math.sqrt(rise / (step + 1))
         progress = min(1.0, (step - rise) / max(1, steps - rise))
-        return config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+        left = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress
+        return config.final_lr + (1 - config.final_lr) * left
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

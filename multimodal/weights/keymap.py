@@ -116,6 +116,10 @@ class Table:
         deeper = [replace(row, theirs=theirs + row.theirs) for row in self.rows]
         return Table(*(replace(row, ours=ours + row.ours) if isinstance(row, Row) else row for row in deeper))
 
+    def covers(self, theirs: str) -> bool:
+        """Whether a row says something of the tensor that they call `theirs`."""
+        return any(pattern.fullmatch(theirs) for pattern, _ in self._theirs)
+
     def convert(self, theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor | Sequence[int]]) -> dict[str, Tensor]:
         """Their weights under our names, in their dtype and, wherever possible, in their memory.
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -172,3 +173,12 @@ def test_exit_codes(tmp_path, capsys):
     assert exit_code(lambda: tmp_path) == 0
     assert exit_code(fail) == 1
     assert capsys.readouterr() == (f"The images are in {tmp_path}\n", "No network.\n")
+
+
+def test_zip_archives_too(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x/1", "data")
+        archive.writestr("../evil", "data")
+    folder = unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (folder / "x" / "1").read_text() == "data"
+    assert not (tmp_path / "evil").exists(), "nothing is written outside"

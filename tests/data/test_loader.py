@@ -104,3 +104,55 @@ def test_the_global_random_state_is_left_alone():
     a = indices(loader())
     torch.set_rng_state(state)
     assert a == indices(loader())
+
+
+def sized(**options):
+    sizes = [(7 * i) % 23 for i in range(23)]
+    return loader(sizes=sizes, **options), sizes
+
+
+def test_batches_of_like_size_hold_every_item_once_and_are_shuffled():
+    one, sizes = sized()
+    first = [[index for _, index in batch] for batch in one]
+    assert sorted(index for batch in first for index in batch) == list(range(23))
+    assert [len(batch) for batch in first] == [4] * 5 + [3]
+    spread = [max(sizes[i] for i in batch) - min(sizes[i] for i in batch) for batch in first[:-1]]
+    assert max(spread) < 8, "one pool: neighbours in size stand together"
+    least = [min(sizes[i] for i in batch) for batch in first]
+    assert least != sorted(least), "short batches do not all come first"
+    one.sampler.set_epoch(1)
+    second = [[index for _, index in batch] for batch in one]
+    assert second != first
+    assert set(second[-1]) != set(first[-1]), "no item is always in the incomplete batch, which training drops"
+
+
+def test_batches_of_like_size_are_resumed_and_shared():
+    whole = list(sized()[0])
+    other = sized()[0]
+    other.load_state_dict({"given": 3})
+    assert list(other) == whole[3:]
+    whole = [sorted(index for _, index in batch) for batch in sized(drop_last=True)[0]]
+    ranks = [list(sized(batch_size=2, drop_last=True, rank=rank, world=2)[0]) for rank in range(2)]
+    assert [sorted(index for _, index in a + b) for a, b in zip(*ranks, strict=True)] == whole
+
+
+def test_a_trainer_that_counts_the_stopped_epoch_as_done_goes_on_in_it():
+    one = loader()
+    one.sampler.set_epoch(3)
+    iterator = iter(one)
+    for _ in range(2):
+        next(iterator)
+    state = one.state_dict()
+    rest = list(iterator)
+    one.sampler.set_epoch(4)
+    following = list(one)
+    other = loader()
+    other.load_state_dict(state)
+    other.sampler.set_epoch(4)
+    assert list(other) == rest
+    other.sampler.set_epoch(5)
+    assert list(other) == following
+    third = loader()
+    third.load_state_dict(other.state_dict())  # at the end of an epoch the count stays corrected
+    third.sampler.set_epoch(5)
+    assert list(third) == following

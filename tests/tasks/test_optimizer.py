@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from multimodal.errors import ArgumentError
-from multimodal.tasks.optimizer import OptimizerConfig, adamw, parameter_groups, warmup_cosine
+from multimodal.tasks.optimizer import OptimizerConfig, adamw, parameter_groups, scheduled
 
 
 def stages():
@@ -34,7 +34,7 @@ def test_tokens_and_positions_do_not_decay():
 def test_schedule_against_the_formula():
     config = OptimizerConfig(lr=2.0, warmup=0.2, final_lr=0.1)
     optimizer = adamw(parameter_groups(stages()[1], config), config)
-    schedule = warmup_cosine(optimizer, 10, config)
+    schedule = scheduled(optimizer, 10, config)
     rates = []
     for _ in range(11):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -47,7 +47,7 @@ def test_schedule_against_the_formula():
 def test_layer_decay_survives_the_schedule():
     config = OptimizerConfig(lr=1.0, layer_decay=0.5, warmup=0.5)
     optimizer = adamw(parameter_groups(stages()[1], config), config)
-    schedule = warmup_cosine(optimizer, 8, config)
+    schedule = scheduled(optimizer, 8, config)
     for _ in range(6):
         optimizer.step()
         schedule.step()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-import multimodal.data.progress as progress
-from multimodal.data.progress import track
+import multimodal.progress as progress
+from multimodal.progress import track
 
 
 def test_short_work_prints_nothing(capfd):

@@ -1,0 +1,82 @@
+"""Questions about texts for Lightning, named by their path: windows for training, whole questions for evaluation.
+
+Axes: none of its own
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypedDict, cast
+
+from multimodal.data.question_windows import QuestionConfig, question_windows
+from multimodal.data.samples import Skipped
+from multimodal.data.task_data import ModelTokenizedData, report_skipped
+from multimodal.data.text_batches import Collate, Place, QuestionBatch
+from multimodal.data.text_data import TextItems
+from multimodal.data.text_questions import read_questions
+from multimodal.data.text_rows import Question, hold_out
+from multimodal.tokenizers.text import TextTokenizer
+
+
+class WholeQuestionBatch(TypedDict):
+    """All windows of several questions, and what is needed to answer and to judge them."""
+
+    windows: QuestionBatch
+    rows: list[Any]  # the tokens of each window, as the tokenizer gave them
+    questions: list[Question]
+
+
+class QuestionData(ModelTokenizedData):
+    """Questions about texts; see `read_questions`. Training sees windows, evaluation whole questions."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        batch_size: int = 16,
+        max_length: int = 384,
+        val_fraction: float = 0.1,
+        workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Read and split `root`.
+
+        Args:
+            root: JSON in the format of SQuAD, a table, or a folder of them.
+            batch_size: windows a step and process; at evaluation, questions.
+            max_length: tokens of a window, question included; less where the model reads less.
+            val_fraction: part of the texts held out, with their questions, where the data have no validation split.
+            workers: processes that make batches; None: as many as help on this machine.
+            seed: of the split and the order.
+        """
+        data = hold_out(read_questions(root), val_fraction, seed)
+        super().__init__(data, QuestionConfig(max_length=max_length), batch_size=batch_size, workers=workers, seed=seed)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Cut the contexts of the training questions into windows."""
+        tokenizer = self.model_tokenizer()
+        longest = min(self.config.max_length, cast(Any, self.trainer).lightning_module.model.longest)
+        config = QuestionConfig(max_length=longest)
+        self.collate = config.build(tokenizer)
+        self.evaluation_collate = partial(_whole_questions, config, tokenizer, self.collate)
+        skipped: list[Skipped] = []
+        self.windows = question_windows(self.splits["train"], tokenizer, config, skipped=skipped)
+        report_skipped("The training questions", skipped)
+
+    def train_dataloader(self) -> Any:
+        """Windows, in batches of like size."""
+        items = TextItems(self.windows, training=True)
+        return self.training(items, self.collate, sizes=[window.size for window in self.windows])
+
+
+def _whole_questions(
+    config: QuestionConfig,
+    tokenizer: TextTokenizer,
+    collate: Collate[QuestionBatch],
+    items: Sequence[tuple[Question, Place]],
+) -> WholeQuestionBatch:
+    questions = [question for question, _ in items]
+    windows = question_windows(questions, tokenizer, config, skipped=[])
+    batch = collate([(window, (0, place)) for place, window in enumerate(windows)])
+    return {"windows": batch, "rows": [window.row for window in windows], "questions": questions}

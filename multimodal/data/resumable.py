@@ -1,0 +1,87 @@
+"""What all data modules share: a training loader that goes on where a checkpoint stands, divided among processes.
+
+A data module says what its datasets are and how their items become batches; the order is the loader's (loader.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import Dataset
+
+from multimodal.data.loader import ResumableLoader
+
+
+class ResumableData(LightningDataModule):
+    """Loaders over datasets that take (epoch, index); a subclass gives them to `training` and `evaluation`."""
+
+    def __init__(self, *, batch_size: int, workers: int | None, seed: int) -> None:
+        """Keep what the loaders need.
+
+        Args:
+            batch_size: items a step and process.
+            workers: processes that read; None: as many as help on this machine.
+            seed: of the order.
+        """
+        super().__init__()
+        self.batch_size, self.seed = batch_size, seed
+        self.workers = default_workers() if workers is None else workers
+        self._training: ResumableLoader | None = None
+        self._resume: dict[str, int] | None = None
+
+    def training(
+        self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any], *, sizes: Sequence[int] | None = None
+    ) -> ResumableLoader:
+        """The training loader: shuffled, the incomplete last batch dropped, standing where a checkpoint left it.
+
+        With `sizes` of the items, batches are made of items of like size (see `EpochOrder`).
+        """
+        world = self.trainer.world_size if self.trainer else 1
+        batch = max(1, min(self.batch_size, len(cast(Any, dataset)) // world))
+        self._training = self._loader(dataset, collate, batch_size=batch, shuffle=True, drop_last=True, sizes=sizes)
+        if self._resume is not None:
+            self._training.load_state_dict(self._resume)
+            self._resume = None
+        return self._training
+
+    def evaluation(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]) -> ResumableLoader:
+        """Every item, in order."""
+        return self._loader(dataset, collate, batch_size=self.batch_size)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the training loader stands.
+
+        Lightning keeps that of loaders too, but forgets to give it back when the length of the training was asked for
+        before the checkpoint was read (`estimated_stepping_batches`, which our schedule needs).
+        """
+        return self._training.state_dict() if self._training is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there with the next training loader."""
+        self._resume = state_dict or None
+
+    def _loader(
+        self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any], **options: Any
+    ) -> ResumableLoader:
+        trainer = self.trainer
+        return ResumableLoader(
+            dataset,
+            collate=collate,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world=trainer.world_size if trainer else 1,
+            workers=self.workers,
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+            **options,
+        )
+
+
+def default_workers() -> int:
+    """Processes that read beside the training one: few on a small machine, where they would take its cores."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores - 1) if torch.cuda.is_available() else 0

@@ -1,0 +1,129 @@
+"""A text model back to transformers: the families' configs and the tables of `weights/`, read backwards.
+
+A family has the model if what its `write` gives leads back to an equal config through its `read`. What transformers has
+no name for stays behind: the seed of sampling, and the card.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from multimodal.backbone.lora import merged_state_dict
+from multimodal.checkpoint.kinds import TextModel
+from multimodal.checkpoint.replacing import replacing
+from multimodal.config import to_plain
+from multimodal.errors import ArgumentError, DataError
+from multimodal.hub.safetensors_folder import WEIGHTS, write_tensors
+from multimodal.hub.transformers_family import Published
+from multimodal.hub.transformers_generation import write_generation
+from multimodal.hub.transformers_source import CONFIG, FAMILIES, GENERATION
+from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from multimodal.models.language_model import LanguageModel, LanguageModelConfig
+
+_FILES = (CONFIG, GENERATION, WEIGHTS, "tokenizer.json", "tokenizer_config.json")
+
+
+def export_transformers(model: TextModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config.json of `model`, and its weights under transformers' names, which its class loads strictly.
+
+    Tied weights are there under each of their names. LoRA adapters are folded in.
+
+    Raises:
+        ArgumentError: none of transformers' models that we know computes what this one does.
+    """
+    config, published = _express(model)
+    state = merged_state_dict(model)
+    dtype = next(iter(state.values())).dtype
+    return {**config, "torch_dtype": str(dtype).removeprefix("torch.")}, published.table.export(state)
+
+
+def save_transformers(model: TextModel, folder: str | Path) -> Path:
+    """Write a folder that transformers loads, tokenizer included: `AutoModel.from_pretrained(folder)`; its full path.
+
+    The folder is there in full or not at all, and replaces one that was written so before.
+
+    Raises:
+        ArgumentError: as `export_transformers`; or the folder holds other things.
+        DataError: it cannot be written.
+    """
+    config, state = export_transformers(model)
+    target = Path(folder).resolve()
+    with replacing(target, files=_FILES) as fresh:
+        write_tensors(state, fresh / WEIGHTS)
+        _write_json(fresh / CONFIG, config)
+        if isinstance(model, LanguageModel | EncoderDecoder):
+            ids = {name: config[name] for name in config if name.endswith("_token_id")}
+            _write_json(fresh / GENERATION, {**ids, **write_generation(model.config.generation)})
+        if model.tokenizer is not None:
+            model.tokenizer.save(fresh)
+    return target
+
+
+def _express(model: TextModel) -> tuple[dict[str, Any], Published]:
+    """The config.json of the first family that has this model, and what it reads there."""
+    reasons = []
+    for family in FAMILIES:
+        written = family.write(model.config)
+        if written is None:
+            continue
+        config = {**_ids(model), **written, **_labels(model)}
+        try:
+            published = family.read(config, {})
+        except DataError as error:
+            reasons.append(str(error))
+            continue
+        several = [published, *(instead for _, instead in published.without)]
+        differences = [_differ(_plain(each.config), _plain(model.config)) for each in several]
+        if "" in differences:
+            return config, several[differences.index("")]
+        reasons.append(f"As {config['model_type']}, its {differences[0]}.")
+    name = type(model).__name__
+    raise ArgumentError(f"transformers has no model like this {name}. {' '.join(reasons)}".rstrip())
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A config without the defaults of generation, which are a file of their own."""
+    if isinstance(config, LanguageModelConfig | EncoderDecoderConfig):
+        config = replace(config, generation=type(config.generation)())
+    elif isinstance(getattr(config, "encoder", None), LanguageModelConfig):
+        config = replace(config, encoder=replace(config.encoder, generation=type(config.encoder.generation)()))
+    return to_plain(config)
+
+
+def _ids(model: TextModel) -> dict[str, Any]:
+    """Ids of special tokens, null where there are none: transformers would take those of the first published model."""
+    tokenizer, end = model.tokenizer, None
+    if isinstance(model, LanguageModel | EncoderDecoder):
+        ends = model.config.generation.end
+        end = list(ends) if len(ends) > 1 else next(iter(ends), None)
+    return {
+        "bos_token_id": tokenizer.bos_id if tokenizer else None,
+        "eos_token_id": end,
+        "pad_token_id": tokenizer.pad_id if tokenizer else None,
+    }
+
+
+def _labels(model: TextModel) -> dict[str, Any]:
+    labels: tuple[str, ...] = getattr(model, "labels", ())
+    if not labels:
+        return {}
+    return {
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+
+
+def _differ(theirs: Any, ours: Any, where: str = "") -> str:
+    """The first place where two plain configs differ, as a clause; "" where they do not."""
+    if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.keys() == ours.keys():
+        return next((found for key in theirs if (found := _differ(theirs[key], ours[key], f"{where}.{key}"))), "")
+    return "" if theirs == ours else f"{where.strip('.')} would be {theirs!r} and not {ours!r}"
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

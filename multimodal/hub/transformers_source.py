@@ -1,0 +1,130 @@
+"""Text models that transformers wrote: a folder of `save_pretrained`, or "hf:ORG/NAME" on the Hugging Face hub.
+
+Only JSON, safetensors and the files of tokenizers are read; a pickle, or code that comes with a model, never. What a
+config.json means is said by the families in the files `transformers_*.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from multimodal.checkpoint import AnyModel, build
+from multimodal.checkpoint.fit import skeleton
+from multimodal.checkpoint.kinds import vocabulary_of
+from multimodal.errors import ArgumentError, DataError, nearest
+from multimodal.hub import transformers_bart, transformers_bert, transformers_gpt, transformers_llama, transformers_t5
+from multimodal.hub.files import read_json
+from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
+from multimodal.hub.transformers_family import Family, Fields, Published
+from multimodal.tokenizers.text_files import load_tokenizer
+
+CONFIG, GENERATION = "config.json", "generation_config.json"
+VOCABULARIES = (  # any of these: the folder has a tokenizer
+    *("tokenizer.json", "source.spm", "vocab.json", "vocab.txt"),
+    *("spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
+)
+FAMILIES: tuple[Family, ...] = (
+    *(transformers_gpt, transformers_llama),
+    *(transformers_bert, transformers_t5, transformers_bart),
+)
+
+
+def from_transformers(
+    folder: Path, *, source: str, pretrained: bool, device: torch.device, dtype: torch.dtype | None
+) -> AnyModel:
+    """The model of a folder, in eval mode, with its tokenizer where the folder has one.
+
+    Args:
+        folder: as `save_pretrained` writes it.
+        source: what the model's card says of where it came from.
+        pretrained: False gives the architecture with fresh weights.
+        device: where to put the weights.
+        dtype: their number format; None: as stored.
+
+    Raises:
+        DataError: a family or an option that is not supported, a missing or damaged file, weights that do not fit
+            their config or are not numbers, or a tokenizer that does not fit the model.
+    """
+    published = read_published(folder)
+    published = _settled(published, folder) if pretrained else published
+    tokenizer = load_tokenizer(folder) if any((folder / name).exists() for name in VOCABULARIES) else None
+    if tokenizer is not None:
+        tokenizer.fits(vocabulary_of(published.config))
+    if pretrained:
+        model = skeleton(published.config, published.labels, tokenizer)
+        _fill(model, published, folder, device, dtype)
+    else:
+        model = build(published.config, labels=published.labels, tokenizer=tokenizer).to(device, dtype)
+    model.card = {"source": source}
+    return model.eval()
+
+
+def read_published(folder: Path) -> Published:
+    """What the config.json of `folder` means here.
+
+    Raises:
+        DataError: it is missing or damaged, or of a family that is not supported, or asks for what cannot be done.
+    """
+    path = folder / CONFIG
+    config = read_json(path)
+    generation = read_json(folder / GENERATION) if (folder / GENERATION).exists() else {}
+    kind = config.get("model_type")
+    family = next((family for family in FAMILIES if kind in family.MODEL_TYPES), None)
+    if family is None:
+        known = [name for family in FAMILIES for name in family.MODEL_TYPES]
+        raise DataError(
+            f"{path}: model_type is {kind!r}; of transformers' models, these can be read: {', '.join(known)}."
+            f"{nearest(str(kind), known)} Image models come from timm, as 'timm:NAME'."
+        )
+    fields = Fields(config)
+    if config.get("auto_map"):
+        raise fields.wrong("auto_map", "the model brings code of its own, and no code of a model is ever run")
+    try:
+        fields.only(pruned_heads={}, quantization_config={})
+        return family.read(config, generation)
+    except (ArgumentError, DataError) as error:  # a value may also be one that our own configs refuse
+        raise DataError(f"{folder}: {error}") from error
+
+
+def _settled(published: Published, folder: Path) -> Published:
+    """`published`, or what it is instead where the weights lack a tensor of which config.json does not tell."""
+    for name, instead in published.without:
+        if name not in _places(published, folder):
+            published = instead
+    return published
+
+
+def _fill(model: AnyModel, published: Published, folder: Path, device: torch.device, dtype: torch.dtype | None) -> None:
+    """Give `model` the weights of `folder` in place of its empty ones."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    theirs = read_tensors(_places(published, folder), device=device, dtype=dtype)
+    try:
+        state = published.table.convert(theirs, shapes)
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from error
+    del theirs  # below, a tensor that is replaced must be nobody else's
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            raise DataError(f"{folder}: {name!r} would be of type {tensor.dtype}; quantized weights cannot be read.")
+        if not tensor.is_contiguous() or tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part, or transposed
+            state[name] = tensor.clone(memory_format=torch.contiguous_format)
+    model.load_state_dict(state, strict=True, assign=True)
+    model.to(device)
+
+
+def _places(published: Published, folder: Path) -> dict[str, Stored]:
+    """The tensors of `folder` under the names of the table; those that it has no place for under their own."""
+    found: dict[str, Stored] = {}
+    for key, place in find_tensors(folder).items():
+        name = key
+        for pattern, replacement in published.older:
+            if not published.table.covers(name):
+                name = re.sub(pattern, replacement, name, count=1)
+        name = name if published.table.covers(name) else key
+        if name in found:
+            raise DataError(f"{folder} holds {name!r} twice, as {found[name].key!r} and as {key!r}.")
+        found[name] = place
+    return found

@@ -1,0 +1,61 @@
+"""Metrics: pure functions, evaluated once over a whole held-out set; they know no models, files or training.
+
+classification.py    classifiers: accuracy, per-class scores, calibration
+text.py              text: perplexity, entities in tagged sentences, answers to questions
+"""
+
+from multimodal.metrics.classification import (
+    TEMPERATURE_RANGE,
+    PerClass,
+    ReliabilityBins,
+    average_precision,
+    confusion_matrix,
+    expected_calibration_error,
+    fit_temperature,
+    mean_over_present,
+    micro_f1,
+    per_class,
+    per_label,
+    reliability_bins,
+    top_k_accuracy,
+    wilson_interval,
+)
+from multimodal.metrics.text import (
+    AnswerScores,
+    Entity,
+    EntityScores,
+    answer_f1,
+    answer_scores,
+    entities,
+    entity_scores,
+    exact_match,
+    normalize_answer,
+    perplexity,
+)
+
+__all__ = [
+    "TEMPERATURE_RANGE",
+    "AnswerScores",
+    "Entity",
+    "EntityScores",
+    "PerClass",
+    "ReliabilityBins",
+    "answer_f1",
+    "answer_scores",
+    "average_precision",
+    "confusion_matrix",
+    "entities",
+    "entity_scores",
+    "exact_match",
+    "expected_calibration_error",
+    "fit_temperature",
+    "mean_over_present",
+    "micro_f1",
+    "normalize_answer",
+    "per_class",
+    "per_label",
+    "perplexity",
+    "reliability_bins",
+    "top_k_accuracy",
+    "wilson_interval",
+]

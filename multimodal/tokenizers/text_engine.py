@@ -1,0 +1,123 @@
+"""The `tokenizers` library behind one method that threads may share: it keeps how to truncate as a state of its own.
+
+What the ids mean and who adds which tokens is in `text.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+from tokenizers import Encoding, Tokenizer
+
+from multimodal.errors import ArgumentError
+from multimodal.tokenizers.encoded import Text, clean, mended
+
+Truncation = Literal["right", "left", "refuse"]  # which end is cut off, or an error instead
+Given = str | tuple[str, str] | list[str]  # a text, a pair, or words
+
+
+class TextEngine:
+    """Runs a `tokenizers.Tokenizer`; padding and truncation set in it are dropped."""
+
+    def __init__(self, tokenizer: Tokenizer, *, mend: bool):
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.tokenizer = tokenizer
+        self.clean = mended if mend else clean
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        given: Sequence[Given],
+        *,
+        special: bool,
+        max_length: int | None,
+        truncation: Truncation,
+        split: bool = False,
+        fast: bool = False,
+    ) -> list[Encoding]:
+        """The encodings of texts, pairs or (`split`) lists of words; `fast`: without offsets and words.
+
+        Raises:
+            ArgumentError: see `TextTokenizer.encode`.
+        """
+        if truncation not in get_args(Truncation):
+            known = ", ".join(map(repr, get_args(Truncation)))
+            raise ArgumentError(f"truncation is {truncation!r}; it must be one of {known}.")
+        pair = bool(given) and isinstance(given[0], tuple)
+        added = self.tokenizer.num_special_tokens_to_add(pair) if special else 0
+        if max_length is not None and max_length <= added:
+            raise ArgumentError(f"max_length is {max_length}; with {added} special tokens it leaves no room for text.")
+        cut = max_length is not None and truncation != "refuse"
+        limit = {"max_length": max_length, "direction": truncation} if cut else None
+        encodings = self._limited(limit, given, special, split, fast)
+        longest = max(map(len, encodings), default=0)
+        if truncation == "refuse" and max_length is not None and longest > max_length:
+            raise ArgumentError(
+                f"The text has {longest:,} tokens, and at most {max_length:,} are taken. Shorten it, or cut it off "
+                "with truncation='right' or 'left'."
+            )
+        return encodings
+
+    def windows(self, text: Text, pair: Text | None, max_length: int, overlap: int) -> list[Encoding]:
+        """See `TextTokenizer.windows`."""
+        first = 0 if pair is None else len(self.tokenizer.encode(self.clean(text), add_special_tokens=False))
+        room = max_length - first - self.tokenizer.num_special_tokens_to_add(pair is not None)
+        if not 0 <= overlap < room:
+            raise ArgumentError(
+                f"max_length is {max_length}: beside {first} tokens of the first text and the special tokens, it "
+                f"leaves {max(room, 0)} for new text, which must be more than the overlap of {overlap}."
+            )
+        limit: dict[str, Any] = {"max_length": max_length, "stride": overlap}
+        if pair is not None:
+            limit["strategy"] = "only_second"
+        encoding = self._limited(limit, self.joined([text], None if pair is None else [pair]), True, False, False)[0]
+        return [encoding, *encoding.overflowing]
+
+    def joined(self, texts: Sequence[Text], pairs: Sequence[Text] | None) -> list[Given]:
+        """Clean texts, or pairs of them.
+
+        Raises:
+            ArgumentError: they differ in number, or `texts` is one text.
+        """
+        if isinstance(texts, str | bytes) or isinstance(pairs, str | bytes):
+            raise ArgumentError("A batch is a list of texts, and one text was given: put it in brackets.")
+        if pairs is None:
+            return [self.clean(text) for text in texts]
+        if len(texts) != len(pairs):
+            raise ArgumentError(f"{len(texts)} texts and {len(pairs)} pairs were given; each text has one partner.")
+        return [(self.clean(text), self.clean(pair)) for text, pair in zip(texts, pairs, strict=True)]
+
+    def plain(self) -> str:
+        """The contents of `tokenizer.json`."""
+        with self._lock:
+            self.tokenizer.no_truncation()
+            return self.tokenizer.to_str(pretty=True)
+
+    def spaced(self) -> bool:
+        """Whether a word differs after a space, and the tokenizer does not put one in front of words by itself."""
+        bare, spaced = self._split("a"), self._split(" a")
+        return bare == "a" and spaced != "a"
+
+    def _split(self, text: str) -> str:
+        if self.tokenizer.normalizer is not None:
+            text = self.tokenizer.normalizer.normalize_str(text)
+        if self.tokenizer.pre_tokenizer is not None:
+            text = "".join(piece for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(text))
+        return text
+
+    def _limited(
+        self, limit: dict[str, Any] | None, given: Sequence[Given], special: bool, split: bool, fast: bool
+    ) -> list[Encoding]:
+        encode = self.tokenizer.encode_batch_fast if fast else self.tokenizer.encode_batch
+        with self._lock:
+            if limit is None:
+                self.tokenizer.no_truncation()
+            else:
+                self.tokenizer.enable_truncation(**limit)
+            try:
+                return encode(list(given), is_pretokenized=split, add_special_tokens=special)
+            except Exception as error:  # the library has no narrower kind
+                raise ArgumentError(f"This text cannot be tokenized: {error}.") from error

@@ -1,0 +1,254 @@
+"""Train a tokenizer on text: byte-level BPE (GPT-2), WordPiece (BERT), Unigram (T5), or single characters.
+
+Text streams: of a corpus, only the counts of its words stay in memory. The result depends on the text and the
+arguments alone, not on the number of threads or files.
+
+Refs: byte-level BPE (Radford et al. 2019), arXiv:1508.07909 · WordPiece arXiv:1810.04805 · Unigram arXiv:1804.10959
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from multimodal.errors import ArgumentError, DataError, nearest
+from multimodal.progress import track
+from multimodal.tokenizers.encoded import Text, clean
+from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.text_json import ends
+from multimodal.tokenizers.text_sentencepiece import unigram_tokenizer
+from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings
+
+Kind = Literal["bpe", "wordpiece", "unigram", "character"]
+
+CHUNK = 1 << 16  # characters of a file that are read at once
+_MOST = 20_000_000  # characters that Unigram training counts: SentencePiece takes some 25 bytes of memory for each
+_LETTERS = 1000  # different ones that WordPiece training keeps; words with others become unknown
+USUAL = {  # the special tokens of each kind, unless others are given
+    "bpe": SpecialTokens(eos="<|endoftext|>"),
+    "wordpiece": SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]"),
+    "unigram": SpecialTokens(pad="<pad>", eos="</s>", unk="<unk>"),
+    "character": SpecialTokens(),
+}
+
+
+def train_tokenizer(
+    sources: str | Path | Sequence[str | Path] | Iterable[Text],
+    kind: Kind = "bpe",
+    *,
+    vocabulary: int = 32_000,
+    special: SpecialTokens | None = None,
+    lowercase: bool = False,
+    least: int = 2,
+    max_length: int | None = None,
+) -> TextTokenizer:
+    """A tokenizer whose pieces fit the text.
+
+    Special tokens get the first ids. "wordpiece" puts [CLS] and [SEP] around texts and "unigram" </s> behind them,
+    where `special` has these; "bpe" and "character" add nothing, and any text comes back from its ids unchanged.
+
+    Args:
+        sources: a text file, several, or an iterable of texts. A `Path` is always a file; so is a `str` alone or in a
+            list, unless it is given through an iterator.
+        kind: "character": one id for each character of the text, by code point. A character that the text lacks is
+            `special.unk`, or an error where that is not given.
+        vocabulary: tokens at most, special ones included. Small texts give fewer; not used for "character".
+        special: the special tokens; None: the usual ones of the kind.
+        lowercase: fold case and accents first (WordPiece only).
+        least: how often a pair of pieces must occur to become one (BPE, WordPiece).
+        max_length: tokens that the model will take at most; kept for `TextTokenizer.max_length`.
+
+    Raises:
+        ArgumentError: an unknown kind, too small a vocabulary, or a special token that the kind needs is missing.
+        DataError: a file cannot be read, or there is no text.
+    """
+    if kind not in get_args(Kind):
+        known = ", ".join(map(repr, get_args(Kind)))
+        raise ArgumentError(f"kind is {kind!r}; it must be one of {known}.{nearest(str(kind), get_args(Kind))}")
+    if lowercase and kind != "wordpiece":
+        raise ArgumentError(f"lowercase is for kind='wordpiece', and kind is {kind!r}; leave it out.")
+    special = USUAL[kind] if special is None else special
+    if kind in ("wordpiece", "unigram") and special.unk is None:
+        raise ArgumentError(f"kind={kind!r} needs an unknown token: give special=SpecialTokens(unk=..., ...).")
+    least_size = len(special.all) + (256 if kind == "bpe" else 1)
+    if kind != "character" and vocabulary < least_size:
+        raise ArgumentError(f"vocabulary is {vocabulary}; kind={kind!r} needs at least {least_size} here.")
+    with _busy(f"Choosing the pieces of a {kind} vocabulary") as start:
+        texts = _nonempty(_texts(sources), start)
+        if kind == "character":
+            tokenizer = _characters(texts, special)
+        elif kind == "bpe":
+            tokenizer = _bpe(texts, special, vocabulary, least)
+        elif kind == "wordpiece":
+            tokenizer = _word_piece(texts, special, vocabulary, least, lowercase)
+        else:
+            tokenizer = _unigram(texts, special, vocabulary)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.all])
+    return TextTokenizer(tokenizer, TextSettings(special=special, max_length=max_length))
+
+
+def read_chunks(path: str | Path) -> Iterator[str]:
+    """The text of a file in pieces of about `CHUNK` characters that end at a line's end, or in a long line anywhere.
+
+    Together they are the file, but for invalid UTF-8, which becomes U+FFFD.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with Path(path).open("r", encoding="utf-8", errors="replace", newline="") as file:
+            while piece := file.read(CHUNK):
+                yield piece if piece.endswith("\n") else piece + file.readline(CHUNK)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+
+
+def _texts(sources: str | Path | Sequence[str | Path] | Iterable[Text]) -> Iterator[str]:
+    """The texts, cleaned, under a progress bar that counts files by size and streams not at all."""
+    if isinstance(sources, str | Path):
+        sources = [sources]
+    if not isinstance(sources, Sequence):
+        return (clean(text) for text in sources)
+    files = [Path(os.fsdecode(source)) for source in sources]
+    if not files:
+        raise DataError("There is no text to train on: the list of files is empty.")
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file} is not a file; give text files, or texts through an iterator: iter(texts).")
+    total = max(1, sum(file.stat().st_size for file in files) // CHUNK)
+    return iter(track((piece for file in files for piece in read_chunks(file)), total, "Reading text"))
+
+
+def _nonempty(texts: Iterator[str], read: Callable[[], None]) -> Iterator[str]:
+    """The same texts; calls `read` behind the last. An error if there is none."""
+    empty = True
+    for text in texts:
+        empty = empty and not text
+        yield text
+    if empty:
+        raise DataError("There is no text to train on: all of it is empty.")
+    read()
+
+
+def _bpe(texts: Iterator[str], special: SpecialTokens, vocabulary: int, least: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=least,
+        special_tokens=list(special.all),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,  # it would write to stdout
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _word_piece(
+    texts: Iterator[str], special: SpecialTokens, vocabulary: int, least: int, lowercase: bool
+) -> Tokenizer:
+    """BPE whose pieces within a word begin with "##"; letters have their ids before it starts.
+
+    Left to itself, the library's trainer numbers "##" letters in the order of a hash table, anew in each run, and
+    breaks ties by these numbers.
+    """
+    normalizer, split = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
+    words: Counter[str] = Counter()
+    common: Counter[str] = Counter()
+    for spaced, count in _counted(normalizer.normalize_str(text) for text in texts).items():
+        for word, _ in split.pre_tokenize_str(spaced):
+            words[word] += count
+            common.update({letter: count for letter in word})
+    most = min(_LETTERS, (vocabulary - len(special.all)) // 4)  # so that half of the vocabulary is left for pieces
+    kept = set(sorted(common, key=lambda letter: (-common[letter], letter))[:most])
+    words = Counter({word: count for word, count in words.items() if kept.issuperset(word)})
+    letters = [*sorted(kept), *sorted({f"##{letter}" for word in words for letter in word[1:]})]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=least,
+        special_tokens=list(dict.fromkeys([*special.all, *letters])),
+        continuing_subword_prefix="##",
+        show_progress=False,
+    )
+    pairs = Tokenizer(models.BPE())
+    pairs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    pairs.train_from_iterator((f"{word} " * count for word, count in words.items()), trainer)
+    ids = pairs.get_vocab()
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=str(special.unk)))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, split
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    if special.cls is not None and special.sep is not None:
+        around = (special.sep, ids[special.sep]), (special.cls, ids[special.cls])
+        tokenizer.post_processor = processors.BertProcessing(*around)
+    return tokenizer
+
+
+def _unigram(texts: Iterator[str], special: SpecialTokens, vocabulary: int) -> Tokenizer:
+    """SentencePiece's trainer over counted words, the counts of a large text in proportion."""
+    import sentencepiece
+
+    counts = in_proportion(_counted(texts), _MOST)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(f"{word}\t{count}" for word, count in sorted(counts.items())),
+            input_format="tsv",
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocabulary - len(special.all) + 1,  # it counts the unknown token as well
+            hard_vocab_limit=False,  # a small text gives fewer
+            num_threads=1,  # sums in the same order each time
+            unk_id=0,
+            bos_id=-1,
+            eos_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ArgumentError(f"vocabulary is {vocabulary}, which does not suit this text: {error}.") from error
+    tokenizer = unigram_tokenizer(model.getvalue(), special)
+    if special.eos is not None:
+        tokenizer.post_processor = ends(tokenizer, eos=special.eos)
+    return tokenizer
+
+
+def in_proportion(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """The counts of words divided so that they stand for `most` characters, about; a word that occurs stays."""
+    share = min(1.0, most / max(1, sum(len(word) * count for word, count in counts.items())))
+    return {word: max(1, round(count * share)) for word, count in counts.items()}
+
+
+def _counted(texts: Iterable[str]) -> Counter[str]:
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(text.split())
+    return words
+
+
+def _characters(texts: Iterator[str], special: SpecialTokens) -> Tokenizer:
+    seen: set[str] = set()
+    for text in texts:
+        seen.update(text)
+    tokens = dict.fromkeys([*special.all, *sorted(seen)])
+    ids = {token: number for number, token in enumerate(tokens)}
+    unk = {} if special.unk is None else {"unk_token": special.unk}
+    tokenizer = Tokenizer(models.WordLevel(ids, **unk))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _busy(what: str) -> Iterator[Callable[[], None]]:
+    """A sign of life on stderr while the library works and says nothing; it starts when what is given is called."""
+    from rich.console import Console
+
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(Console(stderr=True).status(what)) and None

@@ -1,0 +1,131 @@
+"""Pretrain a language model of GPT-2's design, or of Llama's.
+
+Paper     GPT-2 (Radford et al. 2019) §2.3; Llama arXiv:2302.13971 §2.2 (rotary positions, RMSNorm, SwiGLU)
+Run       python recipes/gpt_pretrain.py fit --data.root tinyshakespeare.txt
+          These defaults are nanoGPT's setting for a CPU: 4 layers, 4 heads, width 128, context 64, batch 12, 2,000
+          steps, one character a token, the last tenth of the text for validation.
+Better    python recipes/gpt_pretrain.py fit --data.root tinyshakespeare.txt --model.design llama
+          --model.optimizer.lr 4e-3
+Large     a corpus that is tokenized once into files, GPT-2's smallest size:
+          python recipes/gpt_pretrain.py fit --data.root corpus/ --data.tokens ids/ --data.tokenizer bpe
+          --data.vocabulary 50257 --data.length 1024 --data.sampling blocks --data.batch_size 32 --model.dim 768
+          --model.depth 12 --model.heads 12 --model.optimizer.lr 6e-4 --trainer.max_steps 100000
+          --trainer.val_check_interval 2000 --trainer.devices 8 --trainer.strategy ddp
+Hardware  one core of a CPU; eight GPUs for the large one
+Hours     not yet run
+Expected  validation loss at most 1.88 nats a character (nanoGPT's figure); here not yet run
+Small     python recipes/gpt_pretrain.py smoke          made-up stories, about fifteen seconds on a CPU
+"""
+
+from typing import Literal
+
+import torch
+
+from multimodal.cli.recipe import Smoke, run
+from multimodal.data.corpus_data import CorpusData
+from multimodal.data.made_text import write_stories
+from multimodal.data.text_data import Sampling
+from multimodal.models.language_model import LanguageModel
+from multimodal.presets import gpt2, llama
+from multimodal.tasks.language_modeling import LanguageModelingTask
+from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tasks.vocabulary import TokenLossConfig
+from multimodal.tokenizers.text import TextTokenizer
+
+
+def gpt_pretrain(
+    tokenizer: TextTokenizer,
+    length: int,
+    design: Literal["gpt2", "llama"] = "gpt2",
+    dim: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    dropout: float = 0.0,
+    objective: TokenLossConfig = TokenLossConfig(),
+    optimizer: OptimizerConfig = OptimizerConfig(
+        lr=1e-3, weight_decay=0.1, warmup=0.05, final_lr=0.1, betas=(0.9, 0.99)
+    ),
+    seed: int = 0,
+) -> LanguageModelingTask:
+    """A language model with fresh weights; the defaults are nanoGPT's for a CPU.
+
+    Args:
+        tokenizer: of the data.
+        length: tokens of a window; the data give it.
+        design: gpt2 (without biases, as nanoGPT) or llama.
+        dim: width of a token.
+        depth: number of blocks.
+        heads: attention heads of a block.
+        dropout: probability of zeroing a channel while training.
+        objective: label smoothing, z-loss.
+        optimizer: AdamW and its schedule.
+        seed: of everything random in a step.
+    """
+    sizes = {"length": length, "dim": dim, "depth": depth, "heads": heads, "dropout": dropout}
+    if design == "gpt2":
+        model = gpt2(tokenizer.vocabulary, bias=False, **sizes).build(tokenizer)
+    else:
+        model = llama(tokenizer.vocabulary, tied=True, **sizes).build(tokenizer)
+    calm(model)
+    return LanguageModelingTask(model, objective=objective, optimizer=optimizer, seed=seed)
+
+
+@torch.no_grad()
+def calm(model: LanguageModel) -> None:
+    """GPT-2's start: what a branch adds is scaled by 1 / sqrt(branches), so that depth does not raise the sum."""
+    blocks = model.backbone.blocks
+    for name, parameter in blocks.named_parameters():
+        if name.endswith(("attention.out.weight", "mlp.down.weight")):
+            parameter *= (2 * len(blocks)) ** -0.5
+
+
+class CharacterData(CorpusData):
+    """A corpus with one character a token, in windows from random places, unless told otherwise."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        tokenizer: str = "character",
+        vocabulary: int = 8192,
+        length: int = 64,
+        sampling: Sampling | Literal["packed"] = "random",
+        tokens: str | None = None,
+        batch_size: int = 12,
+        val_fraction: float = 0.1,
+        workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """As `CorpusData`."""
+        super().__init__(
+            root,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            length=length,
+            sampling=sampling,
+            tokens=tokens,
+            batch_size=batch_size,
+            val_fraction=val_fraction,
+            workers=workers,
+            seed=seed,
+        )
+
+
+SMOKE = Smoke(
+    arguments=(
+        "--model.dim=64",
+        "--model.depth=2",
+        "--model.optimizer.lr=0.006",
+        "--data.batch_size=24",
+        "--trainer.max_steps=120",
+        "--trainer.val_check_interval=120",
+    ),
+    data=lambda folder: [f"--data.root={write_stories(folder / 'stories')}"],
+    metric="val_loss",
+    at_most=1.2,
+)
+
+TRAINER = {"max_steps": 2000, "val_check_interval": 500, "check_val_every_n_epoch": None, "gradient_clip_val": 1.0}
+
+if __name__ == "__main__":
+    run(gpt_pretrain, CharacterData, smoke=SMOKE, trainer=TRAINER)

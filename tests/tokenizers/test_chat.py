@@ -1,0 +1,152 @@
+"""Chat templates: published layouts, refusals, and templates that try to leave their sandbox."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+
+from multimodal.errors import ArgumentError, DataError
+from multimodal.tokenizers import chat
+from multimodal.tokenizers.chat import LLAMA_2, VICUNA, render_chat
+from multimodal.tokenizers.text import SpecialTokens, TextSettings, TextTokenizer
+
+TALK = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "Hi é"},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Bye"},
+]
+KNOWN = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True}
+
+CHATML = """{% for message in messages %}
+{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}
+{%- endfor %}
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+
+
+def test_llama_2():
+    assert render_chat(LLAMA_2, TALK, KNOWN) == (
+        "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi é [/INST] Hello. </s><s>[INST] Bye [/INST]"
+    )
+    assert render_chat(LLAMA_2, TALK[3:], KNOWN) == "<s>[INST] Bye [/INST]"
+
+
+def test_vicuna():
+    assert render_chat(VICUNA, TALK, KNOWN) == "Be kind. USER: Hi é ASSISTANT: Hello.</s>USER: Bye ASSISTANT:"
+    assert render_chat(VICUNA, TALK[1:3], {**KNOWN, "add_generation_prompt": False}).endswith("Hello.</s>")
+
+
+def tokenizer(template: str | None) -> TextTokenizer:
+    model = Tokenizer(BPE({"</s>": 0, "a": 1}, []))
+    return TextTokenizer(model, TextSettings(special=SpecialTokens(eos="</s>"), chat_template=template))
+
+
+def test_the_tokenizers_own_template():
+    ask = tokenizer("{{ bos_token is defined }} {{ eos_token }} {{ tools is none }} {{ mood }}").chat
+    assert ask(TALK, mood="glad") == "False </s> True glad"
+    assert ask(TALK, template=VICUNA, add_generation_prompt=False).startswith("Be kind. USER:")
+    with pytest.raises(ArgumentError, match=r"has no chat template\. Give one"):
+        tokenizer(None).chat(TALK)
+
+
+def test_equal_to_transformers():
+    transformers = pytest.importorskip("transformers")
+    model = tokenizer(None)
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=model.tokenizer, eos_token="</s>")
+    marked = "{% for m in messages %}{% generation %}{{ m | tojson }}{{ loop.length ~ loop.last }}{% endgeneration %}"
+    left = "{% if loop.index == 2 %}{% break %}{% else %}{% continue %}{% endif %}{% endfor %}"
+    for template in (CHATML, marked + left, "{{ messages | tojson(indent=2) }}", LLAMA_2.replace("bos", "eos")):
+        for prompt in (True, False):
+            expected = theirs.apply_chat_template(
+                TALK, chat_template=template, tokenize=False, add_generation_prompt=prompt
+            )
+            assert model.chat(TALK, template=template, add_generation_prompt=prompt) == expected
+
+
+def test_what_templates_expect():
+    assert render_chat("{{ strftime_now('%Y') }}", TALK, {}) == str(datetime.datetime.now().year)
+    assert render_chat("{{ messages[1].content | tojson }}", TALK, {}) == '"Hi é"'
+    with pytest.raises(ArgumentError, match="refuses these messages: no system role"):
+        render_chat("{{ raise_exception('no system role') }}", TALK, {})
+
+
+@pytest.mark.parametrize("message", [{}, {"content": "Hi"}, {"role": 1, "content": "Hi"}])
+def test_messages_of_another_form(message):
+    with pytest.raises(ArgumentError, match=r"messages\[4\] is .* it must be"):
+        render_chat(CHATML, [*TALK, message], {})
+
+
+@pytest.mark.parametrize(
+    "template", ["{% if %}", "{{ x", "{% nothing %}", "{{ messages[0].nope.deeper }}", "{{ 1/0 }}"]
+)
+def test_damaged_templates(template):
+    with pytest.raises(DataError, match="The chat template"):
+        render_chat(template, TALK, {})
+
+
+ESCAPES = [
+    "{{ ''.__class__ }}",
+    "{{ ''['__class__'] }}",
+    "{{ '' | attr('__class__') }}",
+    "{{ [1] | map(attribute='__class__') | list }}",
+    "{{ messages | groupby('__class__') }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ '{0.__class__}'.format(1) }}",
+    "{{ '{x.__class__}'.format_map({'x': 1}) }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ raise_exception.__globals__ }}",
+    "{{ messages.append(1) }}",
+    "{{ messages[0].update({'role': 'x'}) }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{% extends '/etc/passwd' %}",
+]
+
+
+@pytest.mark.parametrize("template", ESCAPES)
+def test_escapes(template):
+    before = [dict(message) for message in TALK]
+    with pytest.raises(DataError, match="The chat template"):
+        render_chat(template, TALK, KNOWN)
+    assert before == TALK
+
+
+EXPLOSIONS = [
+    "{{ range(10 ** 9) }}",
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ [1] * 10 ** 9 }}",
+    "{{ 10 ** 10 ** 10 }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ '%*d' % (1000000000, 1) }}",
+    "{{ '%1000000000d' | format(1) }}",
+    "{{ '{:1000000000}'.format(1) }}",
+    "{{ '{:{}}'.format(1, 1000000000) }}",
+    "{{ 'a'.center(1000000000) }}",
+    "{{ 'a' | center(1000000000) }}",
+    "{{ lipsum(1000000) }}",
+    "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}",
+    "{% for i in range(90000) %}{{ 'x' * 90000 }}{% endfor %}",
+    "{% set n = namespace(x='abc') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "{% set n = namespace(x='abc') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "{% for x in [1] recursive %}{{ loop([1, 2]) }}{{ loop([1, 2]) }}{% endfor %}",
+]
+
+
+@pytest.mark.parametrize("template", EXPLOSIONS)
+def test_templates_without_end(template, monkeypatch):
+    monkeypatch.setattr(chat, "_STEPS", 5000)  # time, under the type checker
+    with pytest.raises(DataError, match="The chat template"):
+        render_chat(template, TALK, KNOWN)  # without limits, some would take years
+
+
+def test_a_name_of_the_template_does_not_lift_the_limits(monkeypatch):
+    monkeypatch.setattr(chat, "_STEPS", 5000)
+    template = "{% set _turns = 1 %}{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}"
+    with pytest.raises(DataError, match="steps"):
+        render_chat(template, TALK, KNOWN)
