@@ -180,11 +180,11 @@ def matrix_product_rate(dtype: str, size: int = 2048) -> float:
     return 2 * size**3 / best
 
 
-def machine() -> dict[str, str]:
-    """Processor, threads and versions, as a result file records them."""
+def machine(*peers: str) -> dict[str, str]:
+    """Processor, threads and versions, also of `peers`, as a result file records them."""
     import torch
 
-    names = ("torch", "torchvision", "timm", "lightning")
+    names = ("torch", "torchvision", "timm", "lightning", *peers)
     found = {"processor": _processor(), "threads": str(torch.get_num_threads()), "python": platform.python_version()}
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
@@ -223,11 +223,11 @@ def show(title: str, rows: list[Comparison]) -> None:
     Console(width=160).print(table)
 
 
-def record(path: Path, rows: dict[str, list[Comparison]], ceilings: dict[str, float]) -> None:
-    """Write the comparisons with date, machine and versions as JSON."""
+def record(path: Path, rows: dict[str, list[Comparison]], ceilings: dict[str, float], *peers: str) -> None:
+    """Write the comparisons with date, machine and versions, also of `peers`, as JSON."""
     plain = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": machine(*peers),
         "ceilings_gflops": {name: round(rate / 1e9) for name, rate in ceilings.items()},
         "tables": {name: [asdict(row) for row in table] for name, table in rows.items()},
     }

@@ -87,7 +87,8 @@ def randomized(model: Any) -> Any:
     assert isinstance(model, nn.Module)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            noise = 0.3 * torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(noise if parameter.ndim > 1 else parameter + noise)
     return model.eval()
 
 

@@ -64,9 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune
+    from multimodal.cli import check, classify, demo, doctor, finetune, generate
 
-    return {"demo": demo, "check": check, "finetune": finetune, "classify": classify, "doctor": doctor}
+    return {
+        "demo": demo,
+        "check": check,
+        "finetune": finetune,
+        "classify": classify,
+        "generate": generate,
+        "doctor": doctor,
+    }
 
 
 def _run(words: list[str]) -> int:
@@ -122,7 +129,7 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         """\
         usage: multimodal [--version] [--debug] SUBCOMMAND ...
 
-        Fine-tune and use models of images on your own folders.
+        Fine-tune and use models of images on your own folders; generate text.
 
         {rows}
 

@@ -5,7 +5,7 @@ A recipe is a function with typed defaults that returns a task; Lightning's own 
 function's arguments. A value on the command line beats one in a file, which beats the default; what a checkpoint
 remembers beats none of them. `smoke` runs the recipe small, on data that it makes, and says whether it learned.
 
-What the data know and a recipe has a parameter for is handed over: `labels`, the names of classes or tags; `texts` to
+What the data know and a recipe has a parameter for, without a default, is handed over: `labels`, the names of classes or tags; `texts` to
 train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows. After `fit` the model lies as a
 folder for `mm.load` beside the logs, and its last scores go to stdout. Several processes: `--trainer.devices 8
 --trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
@@ -54,9 +54,9 @@ class RecipeCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data know class names and vocabulary; the recipe's model needs them."""
-        wanted = inspect.signature(self._model_class).parameters
+        parameters = inspect.signature(self._model_class).parameters
         for name in HANDED_OVER:
-            if name in wanted:
+            if name in parameters and parameters[name].default is inspect.Parameter.empty:
                 parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:

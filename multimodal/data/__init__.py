@@ -19,7 +19,8 @@ Text, from wherever it lies to batches:
 
     text_sources.py    `read_texts(source)`: files, folders, a column of a table, `datasets` objects, strings
     text_tables.py     rows of CSV, TSV, JSONL and Parquet, one after the other
-    text_tokens.py     texts as a stream of ids in memory; token_shards.py: the same on the disk, written once
+    text_tokens.py     texts as a stream of ids in memory
+    token_shards.py    the same on the disk, memory-mapped; token_writing.py: how it gets there, once
     text_rows.py       samples with labels, and the validation split; text_layouts.py: which file is which split
     text_readers.py    labelled texts, tagged words, translations; text_questions.py: questions and multiple choice
     noise.py           what self-supervised objectives do to ids; sentence_pairs.py: BERT's pairs

@@ -19,7 +19,7 @@ from multimodal.data.text_objectives import CausalConfig
 from multimodal.data.text_sources import TEXT_SUFFIXES, Unit, existing, find_files, read_texts, report
 from multimodal.data.text_tables import TABLE_SUFFIXES
 from multimodal.data.text_tokens import TokenStream, hold_out_tokens, tokens_in_memory
-from multimodal.data.token_shards import write_tokens
+from multimodal.data.token_writing import write_tokens
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
 from multimodal.tokenizers.text_settings import SpecialTokens

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
-from multimodal.data.progress import track
 from multimodal.data.samples import LabeledImages, Sample, Skipped
 from multimodal.data.shards import read_bytes
 from multimodal.errors import DataError
 from multimodal.media import MediaError, probe_image, read_reduced
+from multimodal.progress import track
 
 THUMBNAIL_SIDE = 32  # px; the whole picture, squashed to a square
 THUMBNAIL_SHAPE = (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypedDict, cast
+from typing import Any, cast
+
+from torch import Tensor
 
 from multimodal.data.question_windows import QuestionConfig, question_windows
 from multimodal.data.samples import Skipped
@@ -16,15 +18,34 @@ from multimodal.data.text_batches import Collate, Place, QuestionBatch
 from multimodal.data.text_data import TextItems
 from multimodal.data.text_questions import read_questions
 from multimodal.data.text_rows import Question, hold_out
+from multimodal.tokenizers.encoded import Encoded
 from multimodal.tokenizers.text import TextTokenizer
 
 
-class WholeQuestionBatch(TypedDict):
-    """All windows of several questions, and what is needed to answer and to judge them."""
+class WholeQuestions:
+    """A batch of several questions with all windows of each: what is needed to answer and to judge them.
 
-    windows: QuestionBatch
-    rows: list[Any]  # the tokens of each window, as the tokenizer gave them
-    questions: list[Question]
+    No mapping and no dataclass, so that Lightning moves it by `to` and leaves its questions alone.
+    """
+
+    def __init__(self, windows: QuestionBatch, rows: Sequence[Encoded], questions: Sequence[Question]) -> None:
+        self.windows = windows
+        self.rows = rows  # the tokens of each window, as the tokenizer gave them
+        self.questions = questions
+
+    def to(self, device: Any, **options: Any) -> WholeQuestions:
+        """The same with its tensors on `device`."""
+        moved: Any = {name: value.to(device, **options) for name, value in self.tensors().items()}
+        return WholeQuestions(moved, self.rows, self.questions)
+
+    def pin_memory(self) -> WholeQuestions:
+        """The same with its tensors where a GPU reads them fast; the loader asks for it."""
+        pinned: Any = {name: value.pin_memory() for name, value in self.tensors().items()}
+        return WholeQuestions(pinned, self.rows, self.questions)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those of the windows."""
+        return {**cast(Any, self.windows)}
 
 
 class QuestionData(ModelTokenizedData):
@@ -75,8 +96,8 @@ def _whole_questions(
     tokenizer: TextTokenizer,
     collate: Collate[QuestionBatch],
     items: Sequence[tuple[Question, Place]],
-) -> WholeQuestionBatch:
+) -> WholeQuestions:
     questions = [question for question, _ in items]
     windows = question_windows(questions, tokenizer, config, skipped=[])
     batch = collate([(window, (0, place)) for place, window in enumerate(windows)])
-    return {"windows": batch, "rows": [window.row for window in windows], "questions": questions}
+    return WholeQuestions(batch, [window.row for window in windows], questions)

@@ -162,7 +162,7 @@ def _texts(source: Any, column: str | None, unit: Unit, skipped: list[Skipped]) 
 
 def _given_texts(source: Any, column: str | None, unit: Unit, skipped: list[Skipped]) -> Iterator[tuple[str, Any]]:
     if not hasattr(source, "__iter__") or isinstance(source, Mapping | bytes):
-        raise DataError(f"{type(source).__name__} is no source of texts; give a path, strings or rows of a table.")
+        raise DataError(f"{type(source).__name__} is no source of texts; give a path, strings, rows, or one split.")
     if hasattr(source, "column_names"):  # a `datasets` object
         yield from _column_texts(source, "The data set", column, skipped)
         return

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TypeAlias
 
 import numpy as np
@@ -167,17 +167,22 @@ def tokenizer_fingerprint(tokenizer: TextTokenizer) -> str:
     return f"sha256:{hashlib.sha256(plain.encode()).hexdigest()}"
 
 
-def encode_documents(texts: Iterable[str], tokenizer: TextTokenizer, *, eos: int | None) -> Iterator[tuple[Ids, bool]]:
-    """The ids of the texts, in order, and whether a document ends with them; `eos` stands at each end.
+def encode_documents(texts: Iterable[str], tokenizer: TextTokenizer, *, eos: int | None) -> Iterator[tuple[Ids, Ids]]:
+    """The ids of the texts, in order and many texts at a time, and the places in them where texts end, int64.
 
-    No special tokens are added but `eos`. A text of more than a million characters comes in several pieces, cut at
-    line breaks or spaces; a tokenizer that joins words across such a place gives other ids there than for the whole.
+    No special tokens are added but `eos`, at each end. A text of more than a million characters is encoded in pieces,
+    cut at line breaks or spaces; a tokenizer that joins words across such a place gives other ids there than for the
+    whole.
     """
     dtype = id_type(tokenizer.vocabulary)
     for batch in _batches(texts):
-        encoded = _encode([text for text, _ in batch], tokenizer, dtype)
-        for ids, (_, last) in zip(encoded, batch, strict=True):
-            yield (np.append(ids, dtype.type(eos)) if last and eos is not None else ids), last
+        rows = tokenizer.rows([text for text, _ in batch], special=False)
+        if eos is not None:
+            for row, (_, last) in zip(rows, batch, strict=True):
+                if last:
+                    row.append(eos)
+        ends = np.array(list(accumulate(map(len, rows))), dtype=np.int64)
+        yield np.array([*chain.from_iterable(rows)], dtype=dtype), ends[[last for _, last in batch]]
 
 
 def tokens_in_memory(texts: Iterable[str], tokenizer: TextTokenizer, *, eos: bool = True) -> TokenStream:
@@ -188,20 +193,15 @@ def tokens_in_memory(texts: Iterable[str], tokenizer: TextTokenizer, *, eos: boo
         DataError: there is no text.
     """
     pieces: list[Ids] = []
-    ends: list[int] = []
+    ends: list[Ids] = []
     total = 0
-    for ids, last in encode_documents(texts, tokenizer, eos=end_of_text(tokenizer, eos)):
+    for ids, inside in encode_documents(texts, tokenizer, eos=end_of_text(tokenizer, eos)):
         pieces.append(ids)
+        ends.append(total + inside)
         total += len(ids)
-        if last:
-            ends.append(total)
     if not ends:
         raise DataError("There is no text to encode.")
-    return TokenStream([(np.concatenate(pieces), np.array(ends, dtype=np.int64))])
-
-
-def _encode(texts: list[str], tokenizer: TextTokenizer, dtype: np.dtype) -> list[Ids]:
-    return [np.array(row, dtype=dtype) for row in tokenizer.rows(texts, special=False)]
+    return TokenStream([(np.concatenate(pieces), np.concatenate(ends))])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[tuple[str, bool]]]:

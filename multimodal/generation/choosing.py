@@ -25,6 +25,8 @@ NOTHING = (
     "(no_repeat_ngram, suppress) forbid every token."
 )
 
+FEW = 1024  # tokens: what is looked at first where only the likeliest count
+
 
 class Noise:
     """Random numbers for each row, from a generator of its own.
@@ -53,18 +55,8 @@ class Noise:
 
 def distribution(scores: Float[Tensor, "b v"], config: SamplingConfig) -> Float[Tensor, "b v"]:
     """The probabilities that tokens are drawn with: those of the scores after the temperature and the cuts."""
-    scores = scores / config.temperature
-    v = scores.shape[-1]
-    if (config.top_k is None or config.top_k >= v) and (config.top_p is None or config.top_p == 1.0):
-        p = scores.softmax(-1)
-        return p if config.min_p is None else _normal(torch.where(p < config.min_p * p.amax(-1, True), 0.0, p))
-    best, ids = scores.topk(min(config.top_k or v, v))  # in falling order
-    p = best.softmax(-1)
-    if config.top_p is not None:
-        p = _normal(torch.where(p.cumsum(-1) - p >= config.top_p, 0.0, p))
-    if config.min_p is not None:
-        p = _normal(torch.where(p < config.min_p * p[:, :1], 0.0, p))
-    return torch.zeros_like(scores).scatter_(-1, ids, p)
+    p, ids = _cut(scores, config)
+    return p if ids is None else torch.zeros_like(scores).scatter_(-1, ids, p)
 
 
 def draw(p: Float[Tensor, "b v"], number: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
@@ -100,7 +92,9 @@ def choose(scores: Float[Tensor, "b v"], config: SamplingConfig | None, noise: N
     if config is None:
         ids = scores.argmax(-1)
     else:
-        ids = draw(distribution(scores, config), noise.draw(1)[:, 0])
+        p, kept = _cut(scores, config)
+        ids = draw(p, noise.draw(1)[:, 0])
+        ids = ids if kept is None else kept.gather(1, ids[:, None])[:, 0]
     return Choice(ids, logprobs_of(scores, ids))
 
 
@@ -109,5 +103,29 @@ def logprobs_of(scores: Float[Tensor, "b v"], ids: Int[Tensor, " b"]) -> Float[T
     return scores.gather(1, ids[:, None])[:, 0] - scores.logsumexp(-1)
 
 
-def _normal(p: Tensor) -> Tensor:
-    return p / p.sum(-1, keepdim=True)
+def _cut(scores: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor | None]:
+    """The probabilities of the tokens that may be drawn, and which these are; None: all, in their order."""
+    if config.temperature != 1.0:
+        scores = scores / config.temperature
+    ids = None
+    if config.top_k is not None and config.top_k < scores.shape[-1]:
+        scores, ids = scores.topk(config.top_k)  # in falling order
+    p = scores.softmax(-1)
+    if config.top_p is not None and config.top_p < 1.0:
+        if ids is None:
+            p, ids = _likeliest(p, config.top_p)
+        p = torch.where(p.cumsum(-1) - p >= config.top_p, 0.0, p)
+        p = p / p.sum(-1, keepdim=True)
+    if config.min_p is not None:
+        p = torch.where(p < config.min_p * p.amax(-1, keepdim=True), 0.0, p)
+        p = p / p.sum(-1, keepdim=True)
+    return p, ids
+
+
+def _likeliest(p: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """The likeliest tokens in falling order, enough of them to reach that probability together."""
+    if p.device.type == "cpu" and p.shape[-1] > FEW:  # where sorting a large vocabulary takes as long as a small model
+        best, ids = p.topk(FEW)
+        if bool((best.sum(-1) >= reach).all()):
+            return best, ids
+    return p.sort(descending=True)

@@ -64,7 +64,7 @@ class RulesConfig:
     suppress: tuple[int, ...] = ()  # ids that never come
     suppress_first: tuple[int, ...] = ()  # ids that are never the first new token (Whisper)
     forced_first: int | None = None  # id of the first new token (BART)
-    forced_last: int | None = None  # id of the last new token, at `max_new_tokens` (BART, Marian)
+    forced_last: int | None = None  # id of the last new token where room ends a row (BART, Marian)
 
     def __post_init__(self) -> None:
         _check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0; 1 does nothing")

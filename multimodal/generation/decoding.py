@@ -87,7 +87,8 @@ def stream(
     frees = [continuation.cache.capacity - count for count in continuation.cache.counts]
     rows = growing_rows(config, frees, tokenizer)
     noise = Noise(config.sampling.seed if config.sampling else None, continuation.repeats)
-    rules = Rules(config, prompts, logits.shape[1], logits.device)
+    ahead = draft.tokens if draft is not None else 0
+    rules = Rules(config, prompts, logits.shape[1], logits.device, ahead=ahead)
     if draft is not None:
         return speculate(continuation, logits, prompts, config, rows=rows, noise=noise, rules=rules, draft=draft)
     return _decode(continuation, logits, config, rows=rows, noise=noise, rules=rules)

@@ -21,10 +21,19 @@ NONE = -1  # in the place of an id: the row is shorter
 
 
 class Rules:
-    """The rules of `config`, and the texts so far, the prompts in front, as far as the rules look back at them."""
+    """The rules of `config`, and the texts so far, the prompts in front, as far as the rules look back at them.
+
+    `ahead`: how many tokens are put behind a text to try them.
+    """
 
     def __init__(
-        self, config: GenerationConfig, prompts: Sequence[Sequence[int]], vocabulary: int, device: torch.device
+        self,
+        config: GenerationConfig,
+        prompts: Sequence[Sequence[int]],
+        vocabulary: int,
+        device: torch.device,
+        *,
+        ahead: int = 0,
     ) -> None:
         rules = config.rules
         for name, forced in (("forced_first", rules.forced_first), ("forced_last", rules.forced_last)):
@@ -37,7 +46,7 @@ class Rules:
         self.lengths = [len(prompt) for prompt in prompts]
         self.ids: Int[Tensor, "b t"] | None = None
         if rules.repetition_penalty != 1.0 or rules.no_repeat_ngram:
-            room = max(self.lengths) + config.max_new_tokens
+            room = max(self.lengths) + config.max_new_tokens + ahead
             rows = [[*prompt, *[NONE] * (room - len(prompt))] for prompt in prompts]
             self.ids = torch.tensor(rows, device=device)
 

@@ -5,7 +5,7 @@ several tokens at once as for one by one (in bfloat16, near-ties may fall the ot
 the distribution that the model alone has: a guess x drawn from q is accepted with probability min(1, p(x) / q(x)), and
 one that is refused is replaced by a draw from the positive part of p - q.
 
-Axes: b batch, of the rows that are not finished · g tokens guessed · t = g + 1 · v vocabulary
+Axes: b batch, of the rows that are not finished · g tokens guessed · t = g + 1 · n random numbers · v vocabulary
 Refs: arXiv:2211.17192 · arXiv:2302.01318
 """
 
@@ -73,22 +73,17 @@ def speculate(
                 for part in (noise, rules, draft):
                     part.reorder(going)
                 continuation.reorder(going, going)
-            # The last token of each row is the model's own, and not read yet.
+            # The last token of each row is the model's own: not read yet, and in the place of a guess that was wrong.
+            last = torch.tensor([[row.ids[-1]] for row in rows], device=logits.device)
             continuation.cache.rewind([before + len(row.ids) - 1 for before, row in zip(read, rows, strict=True)])
-            rules.rewind([start + len(row.ids) for start, row in zip(starts, rows, strict=True)])
+            rules.rewind([start + len(row.ids) - 1 for start, row in zip(starts, rows, strict=True)])
+            rules.append(last[:, 0])
             numbers = noise.draw(2 * draft.tokens + 1).to(logits.device)
             most = [min(draft.tokens, row.room - len(row.ids) - 1) for row in rows]
             guess = draft.guess(rows, most, rules, config.sampling, numbers[:, : draft.tokens])
-            checking = _read(continuation, guess, rows)
-
-
-def _read(continuation: Continuation, guess: Guess, rows: Sequence[GrowingRow]) -> Float[Tensor, "b t v"]:
-    """The model's logits after each row's last token and after each guess."""
-    device = guess.ids.device
-    last = torch.tensor([[row.ids[-1]] for row in rows], device=device)
-    even = min(guess.counts) == max(guess.counts)
-    keep = None if even else padded([[0] * (1 + n) for n in guess.counts], device)[1]
-    return continuation.logits(torch.cat([last, guess.ids], dim=1), keep=keep)
+            even = min(guess.counts) == max(guess.counts)
+            keep = None if even else padded([[0] * (1 + n) for n in guess.counts], logits.device)[1]
+            checking = continuation.logits(torch.cat([last, guess.ids], dim=1), keep=keep)
 
 
 def _check(
@@ -96,7 +91,7 @@ def _check(
     guess: Guess,
     rules: Rules,
     sampling: SamplingConfig | None,
-    numbers: Float[Tensor, "b t"],
+    numbers: Float[Tensor, "b n"],
     rows: Sequence[GrowingRow],
 ) -> Checked:
     """How far the guesses are right, and the token after; the device is waited for once."""

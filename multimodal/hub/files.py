@@ -51,7 +51,7 @@ def asking_hub(source: str, repository: str, *, instead: str) -> Iterator[None]:
         raise DataError(f"The hub {constants.ENDPOINT} has no repository {repository}, or not for you.") from error
     except RevisionNotFoundError as error:
         raise DataError(f"The repository {repository} has no such revision: {source}.") from error
-    except (OSError, HTTPError) as error:
+    except (OSError, HTTPError, json.JSONDecodeError) as error:  # the last: a page that is not the hub's
         raise unreachable(source, constants.ENDPOINT, error, instead=instead) from error
 
 

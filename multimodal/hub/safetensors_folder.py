@@ -106,6 +106,9 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """
     firsts = {(tensor.data_ptr(), tensor.shape): name for name, tensor in reversed(list(tensors.items()))}
     alone = {name: tensors[name].detach().cpu().contiguous() for name in sorted(firsts.values())}
+    for name, tensor in alone.items():
+        if tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part of another, which the format cannot hold
+            alone[name] = tensor.clone()
     try:
         save_file(alone, path, metadata={"format": "pt"})
     except SafetensorError as error:  # how it reports a full disk

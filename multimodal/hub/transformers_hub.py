@@ -36,27 +36,32 @@ def hub_folder(name: str, *, weights: bool) -> Path:
         DataError: no such repository or revision, none without a pickle, or of a family that is not supported; or it
             cannot be downloaded.
     """
-    repository, _, revision = name.partition("@")
+    repository, _, tag = name.partition("@")
+    revision = tag or None
     try:
-        cached = _cached(repository, revision or None)
+        cached = _cached(repository, revision)
     except HFValidationError as error:
         raise ArgumentError(f"{name!r} is not the name of a repository; give 'hf:ORG/NAME'.") from error
     if cached is not None and _complete(cached, weights=weights):
         return cached
     with asking_hub(f"hf:{name}", repository, instead=_INSTEAD):
-        info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, revision=revision or None, timeout=PATIENCE)
+        # Asks once; the downloads themselves would ask again for most of a minute when nobody answers.
+        info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, revision=revision, timeout=PATIENCE)
         there = {file.rfilename for file in info.siblings or []}
         if CONFIG not in there:
             raise DataError(f"The repository {repository} holds no {CONFIG}, so it is not a model of transformers.")
-        folder = Path(hf_hub_download(repository, CONFIG, revision=info.sha)).parent
+        folder = _download(repository, CONFIG, revision).parent
         read_published(folder)
-        for file in _SMALL:
-            if file in there:
-                hf_hub_download(repository, file, revision=info.sha)
-        if weights:
-            for file in _weight_files(there, repository, info.sha):
-                hf_hub_download(repository, file, revision=info.sha)
+        files = [_download(repository, file, revision) for file in _SMALL if file in there]
+        for file in _weight_files(there, repository, revision) if weights else ():
+            files.append(_download(repository, file, revision))
+    if any(file.parent != folder for file in files):
+        raise DataError(f"The repository {repository} was changed while it was downloaded. Run this again.")
     return folder
+
+
+def _download(repository: str, file: str, revision: str | None) -> Path:
+    return Path(hf_hub_download(repository, file, revision=revision))
 
 
 def _weight_files(there: set[str], repository: str, revision: str | None) -> list[str]:
@@ -67,7 +72,7 @@ def _weight_files(there: set[str], repository: str, revision: str | None) -> lis
             f"The repository {repository} holds neither {WEIGHTS} nor {INDEX}. Weights in other formats are not read: "
             "a pickle can run code. Look for a converted copy of the model."
         )
-    return shards_of(Path(hf_hub_download(repository, INDEX, revision=revision)))
+    return shards_of(_download(repository, INDEX, revision))
 
 
 def _cached(repository: str, revision: str | None) -> Path | None:

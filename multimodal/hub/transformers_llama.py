@@ -64,7 +64,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
     dim, heads = fields.whole("hidden_size", 4096), fields.whole("num_attention_heads", 32)
     kv_heads = fields.whole("num_key_value_heads", usual.kv_heads or heads)
     length = fields.whole("max_position_embeddings", usual.length)
-    head_dim = fields.whole("head_dim", dim // heads) if kind != "qwen2" or "head_dim" in config else dim // heads
+    head_dim = fields.whole("head_dim", dim // heads)
     block = BlockConfig(
         attention=AttentionConfig(
             heads=heads,

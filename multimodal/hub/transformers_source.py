@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from multimodal.checkpoint import AnyModel, build
-from multimodal.checkpoint.fit import skeleton
+from multimodal.checkpoint.fit import assign, skeleton
 from multimodal.checkpoint.kinds import vocabulary_of
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.hub import transformers_bart, transformers_bert, transformers_gpt, transformers_llama, transformers_t5
@@ -53,11 +53,14 @@ def from_transformers(
     tokenizer = load_tokenizer(folder) if any((folder / name).exists() for name in VOCABULARIES) else None
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(published.config))
+    try:
+        model = (skeleton if pretrained else build)(published.config, labels=published.labels, tokenizer=tokenizer)
+    except ArgumentError as error:
+        raise DataError(f"{folder / CONFIG} describes a model that cannot be built: {error}") from error
     if pretrained:
-        model = skeleton(published.config, published.labels, tokenizer)
         _fill(model, published, folder, device, dtype)
     else:
-        model = build(published.config, labels=published.labels, tokenizer=tokenizer).to(device, dtype)
+        assign(model, model.state_dict(), device, dtype)
     model.card = {"source": source}
     return model.eval()
 

@@ -86,6 +86,7 @@ def begin_texts(
     max_new_tokens: int,
     prefix: Prefix | None = None,
     truncate: bool = False,
+    repeats: Sequence[int] | None = None,
 ) -> Begun:
     """Have a `LanguageModel` read prompts.
 
@@ -96,6 +97,8 @@ def begin_texts(
         prefix: stands in front of every prompt, read beforehand.
         truncate: cut off the beginning of a prompt that does not leave room for `max_new_tokens` tokens, or for half
             of what the model reads if these are more; otherwise such a prompt gets fewer new tokens.
+        repeats: for each prompt, how many before it are equal, which tells them apart in sampling. None: counted here;
+            whoever has prompts read in several batches counts over all (`repeats_of`).
 
     Raises:
         ArgumentError: a prompt without a token, or one that leaves no room for a new one; a prefix of another model.
@@ -109,7 +112,8 @@ def begin_texts(
     unread, keep = padded([row[read:] for row in rows], model.output_weight.device)
     capacity = min(longest, max(map(len, rows)) + max_new_tokens)
     cache = model.backbone.new_cache(len(rows), capacity)
-    continuation = TextContinuation(model, cache, repeats_of([tuple(row) for row in rows]))
+    counted = list(repeats) if repeats is not None else repeats_of([tuple(row) for row in rows])
+    continuation = TextContinuation(model, cache, counted)
     if prefix is not None:
         prefix.fill(continuation.cache, model)
     return Begun(continuation, continuation.next_logits(unread, keep=keep), rows)
@@ -123,6 +127,7 @@ def begin_targets(
     max_new_tokens: int,
     keep: Bool[Tensor, "n s"] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
+    repeats: Sequence[int] | None = None,
 ) -> Begun:
     """Have an `EncoderDecoder` read sources, and the beginnings of their targets.
 
@@ -132,6 +137,7 @@ def begin_targets(
         max_new_tokens: how many each target may get, so far as the model has positions for that many.
         keep: False at the sources' padding.
         prompts: ids that each target begins with; None: the one that the model begins with.
+        repeats: as in `begin_texts`, of source and beginning together.
 
     Raises:
         ArgumentError: a beginning without a token, or one that leaves no room for a new one.
@@ -142,10 +148,11 @@ def begin_targets(
     target, target_keep = padded(rows, ids.device)
     capacity = max(map(len, rows)) + max_new_tokens
     cache = model.decoder.new_cache(len(rows), min(capacity, longest) if longest is not None else capacity)
-    real = keep if keep is not None else torch.ones_like(ids, dtype=torch.bool)
-    sources = [tuple(row[there].tolist()) for row, there in zip(ids, real, strict=True)]
-    repeats = repeats_of(list(zip(sources, map(tuple, rows), strict=True)))
-    continuation = TargetContinuation(model, cache, model.encode(ids, keep=keep), keep, repeats)
+    if repeats is None:
+        real = keep if keep is not None else torch.ones_like(ids, dtype=torch.bool)
+        sources = [tuple(row[there].tolist()) for row, there in zip(ids.cpu(), real.cpu(), strict=True)]
+        repeats = repeats_of(list(zip(sources, map(tuple, rows), strict=True)))
+    continuation = TargetContinuation(model, cache, model.encode(ids, keep=keep), keep, list(repeats))
     return Begun(continuation, continuation.next_logits(target, keep=target_keep), rows)
 
 

@@ -21,6 +21,7 @@ from multimodal.backbone.packed import project
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
 from multimodal.generation.rows import Generated
+from multimodal.models.attention_maps import AttentionMaps, target_maps
 from multimodal.models.text_generation import complete_targets, plain, stream_target
 from multimodal.models.text_input import is_text, tokenizer_of
 from multimodal.models.text_options import Options
@@ -159,3 +160,11 @@ class EncoderDecoder(nn.Module):
         """
         tokenizer_of(self)
         return (step.text for step in stream_target(self, text, truncate=truncate, options=options) if step.text)
+
+    def attention_maps(self, text: str, target: str) -> AttentionMaps:
+        """Where in `text` the decoder looks to write each token of `target`, for every head in every layer.
+
+        Raises:
+            ArgumentError: a model without a tokenizer, or a text that is too long or empty.
+        """
+        return target_maps(self, text, target)

@@ -25,6 +25,7 @@ from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
 from multimodal.generation.prefix import Prefix
 from multimodal.generation.rows import Generated
+from multimodal.models.attention_maps import AttentionMaps, text_maps
 from multimodal.models.text_generation import Drafts, complete_texts, plain, prompt_rows, several_prompts, stream_text
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.text_options import Options
@@ -233,3 +234,11 @@ class LanguageModel(nn.Module):
             ArgumentError: a text that is too long, or without a token to score.
         """
         return score_texts(self, several_prompts(texts)[0], given, batch_size=batch_size)
+
+    def attention_maps(self, text: str) -> AttentionMaps:
+        """The weights of every head in every layer, where each token of `text` looks; `.save(path)` draws them.
+
+        Raises:
+            ArgumentError: a model without a tokenizer, or a text that is too long or empty.
+        """
+        return text_maps(self, text, None)

@@ -21,6 +21,7 @@ from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.mlp import Activation, activate
 from multimodal.backbone.norm import LayerNormConfig, NormConfig
 from multimodal.errors import ArgumentError
+from multimodal.models.attention_maps import AttentionMaps, text_maps
 from multimodal.models.text_filling import Filling, fillings, masked_row
 from multimodal.models.text_input import batches, device_of, is_text, longest_input, rows_of, tokenizer_of
 from multimodal.models.text_summary import mean_real
@@ -220,3 +221,11 @@ class TextEncoder(nn.Module):
         with evaluating(self), torch.inference_mode():
             chances = self.mask_logits(self(ids, types=types)[0, places]).float().softmax(-1)
         return fillings(tokenizer, text, chances[:, : tokenizer.vocabulary].cpu(), top)
+
+    def attention_maps(self, text: str, pair: str | None = None) -> AttentionMaps:
+        """The weights of every head in every layer, where each token of a text or pair looks; `.save(path)` draws them.
+
+        Raises:
+            ArgumentError: an encoder without a tokenizer, or a text that is too long or empty.
+        """
+        return text_maps(self, text, pair)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from multimodal.data.question_data import WholeQuestions
 from multimodal.losses import span_loss
 from multimodal.metrics import answer_scores
 from multimodal.models.text_answers import best_answers
@@ -53,9 +54,9 @@ class QuestionAnsweringTask(TrainingTask):
         start, end = self._logits(batch).unbind(-1)
         return span_loss(start, end, batch["start"], batch["end"])
 
-    def count(self, batch: Any, metrics: dict[str, Any]) -> None:
+    def count(self, batch: WholeQuestions, metrics: dict[str, Any]) -> None:
         """Answer the questions of a batch; the loss is the mean over windows."""
-        windows, questions = batch["windows"], batch["questions"]
+        windows, questions = batch.windows, batch.questions
         logits = self._logits(windows).float()
         start, end = logits.unbind(-1)
         loss = span_loss(start, end, windows["start"], windows["end"])
@@ -65,7 +66,7 @@ class QuestionAnsweringTask(TrainingTask):
             of_question.setdefault(question, []).append(window)
         given, host = {}, logits.cpu()
         for number, places in of_question.items():
-            rows = [batch["rows"][place] for place in places]
+            rows = [batch.rows[place] for place in places]
             found = best_answers(
                 questions[number].context,
                 rows,

@@ -80,6 +80,8 @@ def load_open_clip(path: str | Path, *, max_length: int = 77) -> TextTokenizer:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not open_clip's vocabulary, or damaged: {error}. Copy it again.") from error
     merges = read_merges(path, lines[1 : _CLIP_MERGES + 1])
+    if len(merges) < _CLIP_MERGES:
+        raise DataError(f"{path} is not open_clip's vocabulary: it has {len(merges):,} pairs and not {_CLIP_MERGES:,}.")
     names = list(_byte_names().values())
     tokens = [*names, *(f"{name}</w>" for name in names), *("".join(pair) for pair in merges)]
     special = SpecialTokens(bos="<start_of_text>", eos="<end_of_text>")

@@ -96,13 +96,16 @@ def read_settings(folder: Path) -> tuple[TextSettings, dict[str, Any]]:
     longest = config.get("model_max_length")
     if longest is not None and not (isinstance(longest, int | float) and longest > 0):
         raise DataError(f"{folder / CONFIG}: model_max_length is {longest!r}; it must be a positive number of tokens.")
+    known = config.get("known_vocabulary")
+    if known is not None and not (isinstance(known, int) and known > 0):
+        raise DataError(f"{folder / CONFIG}: known_vocabulary is {known!r}; it must be a number of tokens.")
     settings = TextSettings(
         special=SpecialTokens(**named, extra=tuple(dict.fromkeys(t for t in extra if t not in named.values()))),
         max_length=None if longest is None or longest >= _UNLIMITED else int(longest),
         chat_template=_chat_template(folder, config),
         clean_up=bool(config.get("clean_up_tokenization_spaces", False)),
         mend=bool(config.get("mend_text", False)),
-        known=config.get("known_vocabulary"),
+        known=known,
     )
     return settings, config
 
@@ -115,7 +118,9 @@ def added_tokens(folder: Path, config: Mapping[str, Any]) -> list[tuple[int, dic
     """
     found: dict[int, dict[str, Any]] = {}
     for token, number in read_json(folder / "added_tokens.json").items():
-        found[int(number)] = {"content": token}
+        if not isinstance(number, int):
+            raise DataError(f"{folder / 'added_tokens.json'} gives {token!r} the id {number!r}; it must be a number.")
+        found[number] = {"content": token}
     for number, fields in (config.get("added_tokens_decoder") or {}).items():
         if not isinstance(fields, dict) or not isinstance(fields.get("content"), str) or not str(number).isdigit():
             raise DataError(f"{folder / CONFIG}: added_tokens_decoder[{number!r}] is {fields!r}; it must be a token.")

@@ -1,7 +1,6 @@
 """Train a tokenizer on text: byte-level BPE (GPT-2), WordPiece (BERT), Unigram (T5), or single characters.
 
-Text streams: of a corpus, only the counts of its words stay in memory. The result depends on the text and the
-arguments alone, not on the number of threads or files.
+Text streams: only the counts of its words stay in memory. The result depends on text and arguments alone.
 
 Refs: byte-level BPE (Radford et al. 2019), arXiv:1508.07909 · WordPiece arXiv:1810.04805 · Unigram arXiv:1804.10959
 """
@@ -10,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -69,17 +69,17 @@ def train_tokenizer(
         ArgumentError: an unknown kind, too small a vocabulary, or a special token that the kind needs is missing.
         DataError: a file cannot be read, or there is no text.
     """
-    if kind not in get_args(Kind):
-        known = ", ".join(map(repr, get_args(Kind)))
-        raise ArgumentError(f"kind is {kind!r}; it must be one of {known}.{nearest(str(kind), get_args(Kind))}")
+    if kind not in USUAL:
+        known = ", ".join(map(repr, USUAL))
+        raise ArgumentError(f"kind is {kind!r}; it must be one of {known}.{nearest(str(kind), USUAL)}")
     if lowercase and kind != "wordpiece":
         raise ArgumentError(f"lowercase is for kind='wordpiece', and kind is {kind!r}; leave it out.")
     special = USUAL[kind] if special is None else special
     if kind in ("wordpiece", "unigram") and special.unk is None:
         raise ArgumentError(f"kind={kind!r} needs an unknown token: give special=SpecialTokens(unk=..., ...).")
-    least_size = len(special.all) + (256 if kind == "bpe" else 1)
-    if kind != "character" and vocabulary < least_size:
-        raise ArgumentError(f"vocabulary is {vocabulary}; kind={kind!r} needs at least {least_size} here.")
+    needed = len(special.all) + {"bpe": 256, "wordpiece": 8, "unigram": 1, "character": -math.inf}[kind]
+    if vocabulary < needed:
+        raise ArgumentError(f"vocabulary is {vocabulary}; kind={kind!r} needs at least {needed} here.")
     with _busy(f"Choosing the pieces of a {kind} vocabulary") as start:
         texts = _nonempty(_texts(sources), start)
         if kind == "character":
@@ -111,28 +111,25 @@ def read_chunks(path: str | Path) -> Iterator[str]:
 
 
 def _texts(sources: str | Path | Sequence[str | Path] | Iterable[Text]) -> Iterator[str]:
-    """The texts, cleaned, under a progress bar that counts files by size and streams not at all."""
-    if isinstance(sources, str | Path):
-        sources = [sources]
+    """The texts, cleaned; those of files under a progress bar."""
+    sources = [sources] if isinstance(sources, str | Path) else sources
     if not isinstance(sources, Sequence):
         return (clean(text) for text in sources)
     files = [Path(os.fsdecode(source)) for source in sources]
-    if not files:
-        raise DataError("There is no text to train on: the list of files is empty.")
-    for file in files:
-        if not file.is_file():
-            raise DataError(f"{file} is not a file; give text files, or texts through an iterator: iter(texts).")
-    total = max(1, sum(file.stat().st_size for file in files) // CHUNK)
+    try:
+        total = sum(file.stat().st_size for file in files) // CHUNK + 1
+    except (OSError, ValueError) as error:  # a text in place of a path can be too long for one
+        raise DataError(f"{error!s:.200}. Give text files, or texts through an iterator: iter(texts).") from error
     return iter(track((piece for file in files for piece in read_chunks(file)), total, "Reading text"))
 
 
 def _nonempty(texts: Iterator[str], read: Callable[[], None]) -> Iterator[str]:
-    """The same texts; calls `read` behind the last. An error if there is none."""
-    empty = True
+    """The same texts; `read` is called behind the last. An error if there is none."""
+    found = False
     for text in texts:
-        empty = empty and not text
+        found = found or bool(text)
         yield text
-    if empty:
+    if not found:
         raise DataError("There is no text to train on: all of it is empty.")
     read()
 
@@ -157,8 +154,7 @@ def _word_piece(
 ) -> Tokenizer:
     """BPE whose pieces within a word begin with "##"; letters have their ids before it starts.
 
-    Left to itself, the library's trainer numbers "##" letters in the order of a hash table, anew in each run, and
-    breaks ties by these numbers.
+    Left to itself, the library numbers "##" letters in the order of a hash table and breaks ties by these numbers.
     """
     normalizer, split = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
@@ -166,7 +162,7 @@ def _word_piece(
     for spaced, count in _counted(normalizer.normalize_str(text) for text in texts).items():
         for word, _ in split.pre_tokenize_str(spaced):
             words[word] += count
-            common.update({letter: count for letter in word})
+            common.update(dict.fromkeys(word, count))
     most = min(_LETTERS, (vocabulary - len(special.all)) // 4)  # so that half of the vocabulary is left for pieces
     kept = set(sorted(common, key=lambda letter: (-common[letter], letter))[:most])
     words = Counter({word: count for word, count in words.items() if kept.issuperset(word)})
@@ -180,14 +176,15 @@ def _word_piece(
     )
     pairs = Tokenizer(models.BPE())
     pairs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    pairs.train_from_iterator((f"{word} " * count for word, count in words.items()), trainer)
+    repeated = (f"{word} " * min(1000, n - at) for word, n in words.items() for at in range(0, n, 1000))
+    pairs.train_from_iterator(repeated, trainer)
     ids = pairs.get_vocab()
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=str(special.unk)))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, split
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     if special.cls is not None and special.sep is not None:
-        around = (special.sep, ids[special.sep]), (special.cls, ids[special.cls])
-        tokenizer.post_processor = processors.BertProcessing(*around)
+        sep, cls = (special.sep, ids[special.sep]), (special.cls, ids[special.cls])
+        tokenizer.post_processor = processors.BertProcessing(sep, cls)
     return tokenizer
 
 
@@ -236,10 +233,8 @@ def _characters(texts: Iterator[str], special: SpecialTokens) -> Tokenizer:
     seen: set[str] = set()
     for text in texts:
         seen.update(text)
-    tokens = dict.fromkeys([*special.all, *sorted(seen)])
-    ids = {token: number for number, token in enumerate(tokens)}
-    unk = {} if special.unk is None else {"unk_token": special.unk}
-    tokenizer = Tokenizer(models.WordLevel(ids, **unk))
+    ids = {token: number for number, token in enumerate(dict.fromkeys([*special.all, *sorted(seen)]))}
+    tokenizer = Tokenizer(models.WordLevel(ids, **({} if special.unk is None else {"unk_token": special.unk})))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return tokenizer

@@ -69,7 +69,10 @@ def test_yarn(whole: bool) -> None:
 def test_amplitude_sharpens_attention() -> None:
     scaling = YarnScalingConfig(factor=4.0, original_length=ORIGINAL, amplitude=1.3)
     x, places = torch.randn(1, 1, 5, 16), torch.arange(5)[None, :, None]
-    plain, grown = (RotaryConfig(scaling=each).build(1, 16) for each in (YarnScalingConfig(factor=4.0, original_length=ORIGINAL), scaling))
+    plain, grown = (
+        RotaryConfig(scaling=each).build(1, 16)
+        for each in (YarnScalingConfig(factor=4.0, original_length=ORIGINAL), scaling)
+    )
     torch.testing.assert_close(grown.rotate(x, grown(places)), plain.rotate(x, plain(places)) * 1.3)
 
 

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from tiny_models import LABELS, vit, wrapped
 
+from multimodal import progress
 from multimodal.checkpoint import load_folder, save
 from multimodal.cli import classify, main
-from multimodal.data import progress
 from multimodal.errors import ArgumentError
 
 

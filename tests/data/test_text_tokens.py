@@ -23,6 +23,16 @@ def test_documents_end_with_the_end_of_text():
     assert tokens_in_memory(["ab", "c"], TOKENIZER, eos=False).window(0, 3).tolist() == [a, b, c]
 
 
+@pytest.mark.parametrize("many", [1, 2, 3, 100])
+def test_batches_of_texts_do_not_show(monkeypatch, many):
+    texts = ["ab" * i for i in range(1, 8)] + ["x" * 90, "y"]
+    whole = [[*TOKENIZER.rows([text], special=False)[0], END] for text in texts]
+    monkeypatch.setattr(text_tokens, "MANY", many)
+    monkeypatch.setattr(text_tokens, "PIECE", 20)
+    stream = tokens_in_memory(texts, TOKENIZER)
+    assert [stream.document(i).tolist() for i in range(len(stream))] == whole
+
+
 def test_windows_and_documents_across_parts():
     parts = [([0, 1, 2, 3], [1, 4]), ([4, 5], [2]), ([], []), ([6, 7, 8], [0, 3])]
     stream = TokenStream([(np.array(ids, dtype=np.uint16), np.array(ends, dtype=np.int64)) for ids, ends in parts])
@@ -51,10 +61,9 @@ def test_small_ids_take_two_bytes():
 def test_a_long_text_in_pieces_is_the_whole_text(monkeypatch, text):
     whole = TOKENIZER.rows([text], special=False)[0]
     monkeypatch.setattr(text_tokens, "PIECE", 37)
+    monkeypatch.setattr(text_tokens, "MANY", 1)
     pieces = list(encode_documents([text, "z"], TOKENIZER, eos=None))
-    lasts = [last for _, last in pieces]
-    assert lasts.count(True) == 2
-    assert lasts[-1]
+    assert [ends.tolist() for _, ends in pieces] == [[]] * (len(pieces) - 2) + [[len(pieces[-2][0])], [1]]
     assert len(pieces) >= 1 + len(text) // 37
     assert np.concatenate([ids for ids, _ in pieces]).tolist() == [*whole, TOKENIZER.id_of("z")]
 
@@ -63,6 +72,7 @@ def test_a_piece_ends_between_words(monkeypatch):
     tokenizer = words(["alpha", "beta"])
     text = "alpha beta\n" * 60
     monkeypatch.setattr(text_tokens, "PIECE", 64)
+    monkeypatch.setattr(text_tokens, "MANY", 1)
     pieces = list(encode_documents([text], tokenizer, eos=None))
     assert len(pieces) > 10
     assert np.concatenate([ids for ids, _ in pieces]).tolist() == [1, 2] * 60, "no word is cut into unknown halves"
@@ -80,6 +90,7 @@ def test_byte_level_pieces_are_exact(monkeypatch):
     tokenizer = TextTokenizer(bpe)
     whole = tokenizer.rows([text], special=False)[0]
     monkeypatch.setattr(text_tokens, "PIECE", 100)
+    monkeypatch.setattr(text_tokens, "MANY", 1)
     pieces = [ids for ids, _ in encode_documents([text], tokenizer, eos=None)]
     assert len(pieces) > 10
     assert np.concatenate(pieces).tolist() == whole

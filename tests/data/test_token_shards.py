@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from small_tokenizers import characters, words
 
-import multimodal.data.token_shards as token_shards
+import multimodal.data.token_writing as token_writing
 from multimodal.data.text_tokens import tokens_in_memory
-from multimodal.data.token_shards import TokenShards, write_tokens
+from multimodal.data.token_shards import TokenShards
+from multimodal.data.token_writing import write_tokens
 from multimodal.errors import ArgumentError, DataError
 
 TOKENIZER = characters()
@@ -54,7 +55,7 @@ def test_shards_hold_what_was_given(tmp_path, corpus):
 
 def test_finished_shards_are_opened_and_not_written_again(tmp_path, corpus, monkeypatch):
     write_tokens(corpus, TOKENIZER, tmp_path / "ids")
-    monkeypatch.setattr(token_shards, "encode_documents", None)
+    monkeypatch.setattr(token_writing, "encode_documents", None)
     assert len(write_tokens(corpus, TOKENIZER, tmp_path / "ids")) == 40
 
 
@@ -67,7 +68,7 @@ def test_stopped_at_any_step_and_gone_on_with(tmp_path, corpus, monkeypatch, mom
     whole, folder = tmp_path / "whole", tmp_path / "ids"
     write_tokens(corpus, TOKENIZER, whole, shard_tokens=SHARD)
     calls = 0
-    settle, replace = token_shards._settle, Path.replace
+    settle, replace = token_writing._settle, Path.replace
 
     def step(original, *arguments):
         nonlocal calls
@@ -76,7 +77,7 @@ def test_stopped_at_any_step_and_gone_on_with(tmp_path, corpus, monkeypatch, mom
             raise Killed
         return original(*arguments)
 
-    monkeypatch.setattr(token_shards, "_settle", lambda out: step(settle, out))
+    monkeypatch.setattr(token_writing, "_settle", lambda out: step(settle, out))
     monkeypatch.setattr(Path, "replace", lambda self, other: step(replace, self, other))
     with pytest.raises(Killed):
         write_tokens(corpus, TOKENIZER, folder, shard_tokens=SHARD)
@@ -95,14 +96,14 @@ def test_only_the_unfinished_shard_is_encoded_again(tmp_path, corpus, monkeypatc
     done = index["shards"][:3]
     (folder / "index.json").write_text(json.dumps({**index, "complete": False, "shards": done}))
     seen: list[str] = []
-    encode = token_shards.encode_documents
+    encode = token_writing.encode_documents
 
     def watched(texts, *arguments, **options):
         kept = list(texts)
         seen.extend(kept)
         return encode(kept, *arguments, **options)
 
-    monkeypatch.setattr(token_shards, "encode_documents", watched)
+    monkeypatch.setattr(token_writing, "encode_documents", watched)
     write_tokens(corpus, TOKENIZER, folder, shard_tokens=SHARD)
     assert seen == TEXTS[sum(shard["documents"] for shard in done) :]
 
@@ -183,12 +184,13 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from small_tokenizers import characters
-from multimodal.data.token_shards import write_tokens
+from multimodal.data.token_writing import write_tokens
 write_tokens(sys.argv[2], characters(), sys.argv[3], unit="line", shard_tokens=200_000)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute and a half of work
 def test_a_hundred_megabytes_killed_three_times(tmp_path):
     corpus, folder = tmp_path / "corpus.txt", tmp_path / "ids"
     line = "A line of text of about fifty characters, or more.\n"

@@ -35,6 +35,19 @@ def test_the_order_of_cuts():
     torch.testing.assert_close(hot, P.sqrt() / P.sqrt().sum(1, keepdim=True))
 
 
+def test_top_p_in_a_large_vocabulary():
+    """Few tokens reach it in the first row, most are needed in the second; alone or together."""
+    scores = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[9.0], [0.5]])
+    found = distribution(scores, SamplingConfig(top_p=0.8))
+    for row in range(2):
+        p, ids = scores[row].softmax(-1).sort(descending=True)
+        count = int((p.cumsum(0) < 0.8).sum()) + 1
+        assert (count < 50) == (row == 0) and (count > 2000) == (row == 1)
+        expected = torch.zeros(5000).scatter(0, ids[:count], p[:count] / p[:count].sum())
+        torch.testing.assert_close(found[row], expected)
+        torch.testing.assert_close(distribution(scores[row : row + 1], SamplingConfig(top_p=0.8))[0], expected)
+
+
 def test_draws_cover_the_probabilities():
     """Numbers spread evenly over 0 to 1 draw every token in proportion, and never one that was cut off."""
     numbers = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
@@ -65,7 +78,7 @@ def test_noise_is_the_rows_own():
     again = Noise(5, repeats)
     again.draw(3), again.draw(1)
     assert torch.equal(together.draw(2), again.draw(2)[[3, 1]])
-    assert 0 <= first.min() and first.max() < 1
+    assert first.min() >= 0 and first.max() < 1
 
 
 def test_without_a_seed_torch_decides():

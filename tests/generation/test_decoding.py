@@ -13,6 +13,7 @@ from tiny_text_models import bytelevel, gpt, llama, marian, t5
 from multimodal.errors import ArgumentError, DataError
 from multimodal.generation.config import BeamConfig, GenerationConfig, RulesConfig, SamplingConfig
 from multimodal.generation.decoding import generate, stream
+from multimodal.generation.drafts import LookupDraft
 from multimodal.generation.rows import Generated
 from multimodal.models.continuations import begin_targets, begin_texts
 
@@ -61,7 +62,7 @@ def test_greedy_is_the_likeliest_token_each_time(model):
 @pytest.mark.parametrize("rules", [RulesConfig(), RulesConfig(repetition_penalty=1.5, no_repeat_ngram=2)])
 def test_sampled_rows_are_what_they_are_alone(model, rules: RulesConfig):
     """Rows end at different times (the end tokens are frequent), so the batch shrinks while others go on."""
-    config = GenerationConfig(max_new_tokens=12, end=tuple(range(0, 50, 3)), sampling=SAMPLING, rules=rules)
+    config = GenerationConfig(max_new_tokens=12, end=tuple(range(0, 257, 6)), sampling=SAMPLING, rules=rules)
     prompts = [*PROMPTS, [1, 2, 3], PROMPTS[0], [9]]
     together = run(model, prompts, config)
     assert len({len(one.ids) for one in together}) > 1, "the test is to see rows of different length"
@@ -76,6 +77,13 @@ def test_a_prompt_given_twice_is_drawn_twice(model):
     first, second = run(model, [PROMPTS[0]] * 2, config)
     assert first.ids != second.ids
     assert [one.ids for one in run(model, [PROMPTS[0]] * 2, config)] == [first.ids, second.ids]
+
+
+def test_prompts_in_several_batches_can_be_told_apart():
+    model, config = llama(), GenerationConfig(max_new_tokens=8, sampling=SamplingConfig(seed=0))
+    together = run(model, [PROMPTS[0]] * 3, config)
+    begun = begin_texts(model, [PROMPTS[0]] * 2, max_new_tokens=8, repeats=[1, 2])
+    assert [one.ids for (one,) in generate(*begun, config)] == [one.ids for one in together[1:]]
 
 
 def test_stream_gives_the_tokens_of_generate_as_they_come():
@@ -107,6 +115,19 @@ def test_text_stops_and_special_tokens():
     found = generate(*begun(table, [[a]]), GenerationConfig(end=(a + 3,)), tokenizer=tokenizer)[0][0]
     assert (found.text, found.finish, found.ids) == ("bc", "end", (a + 1, a + 2, a + 3))
     assert generate(*begun(table, [[a]]), GenerationConfig(end=(a + 3,)))[0][0].text is None
+
+
+def test_prompts_that_are_no_text():
+    """Rules and drafts look back at new tokens only where a prompt was images or sound."""
+    table = chain(6)
+    rules = RulesConfig(repetition_penalty=1.5, no_repeat_ngram=2)
+    model, logits, _ = begun(table, [[1, 1, 3], [1, 1, 5]], capacity=13)
+    for draft in (None, LookupDraft([[], []], tokens=2)):
+        found = generate(model, logits, [[], []], GenerationConfig(max_new_tokens=12, rules=rules), draft=draft)
+        for (one,) in found:
+            assert len(one.ids) == 10 and one.finish == "context"
+            assert len(set(zip(one.ids, one.ids[1:], strict=False))) == 9, "no pair comes twice"
+        model, logits, _ = begun(table, [[1, 1, 3], [1, 1, 5]], capacity=13)
 
 
 def test_the_context_ends_each_row_in_its_time():

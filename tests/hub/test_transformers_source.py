@@ -65,7 +65,9 @@ def test_shards(tmp_path: Path) -> None:
     assert torch.equal(load(tmp_path, **CPU)(IDS), expected)
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {**places, "model.more.weight": places["model.norm.weight"]}}))
-    with pytest.raises(DataError, match=r"holds no 'model.more.weight', which its model.safetensors.index.json promises"):
+    with pytest.raises(
+        DataError, match=r"holds no 'model.more.weight', which its model.safetensors.index.json promises"
+    ):
         load(tmp_path, **CPU)
     index.write_text(json.dumps({"weight_map": {**places, "model.norm.weight": "../elsewhere.safetensors"}}))
     with pytest.raises(DataError, match=r"names the file '\.\./elsewhere.safetensors', which is not one of its folder"):
@@ -75,7 +77,9 @@ def test_shards(tmp_path: Path) -> None:
         load(tmp_path, **CPU)
     index.write_text(json.dumps({"weight_map": places}))
     (tmp_path / places["model.norm.weight"]).unlink()
-    with pytest.raises(DataError, match=r"model-0000._of_00002.safetensors is missing|safetensors is missing\. Copy the"):
+    with pytest.raises(
+        DataError, match=r"model-0000._of_00002.safetensors is missing|safetensors is missing\. Copy the"
+    ):
         load(tmp_path, **CPU)
 
 
@@ -103,14 +107,18 @@ def test_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
 def test_missing_extra_and_misshapen_tensors(tmp_path: Path) -> None:
     folder = write_llama(tmp_path)
     change_weights(folder, lambda tensors: tensors.update({"model.layers.0.mlp.upp_proj.weight": torch.zeros(2)}))
-    with pytest.raises(DataError, match=r"hold 'model.layers.0.mlp.upp_proj.weight', which no row.*mean '.*up_proj.weight'"):
+    with pytest.raises(
+        DataError, match=r"hold 'model.layers.0.mlp.upp_proj.weight', which no row.*mean '.*up_proj.weight'"
+    ):
         load(folder, **CPU)
     change_weights(folder, lambda tensors: tensors.pop("model.layers.0.mlp.upp_proj.weight"))
     change_weights(folder, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
     with pytest.raises(DataError, match=r"stays unfilled, expected under 'model.layers.1.mlp.up_proj.weight'"):
         load(folder, **CPU)
     folder = write_llama(tmp_path, vocab_size=21)
-    with pytest.raises(DataError, match=r"'model.embed_tokens.weight' has shape \[20, 16\], but the model needs \[21, 16\]"):
+    with pytest.raises(
+        DataError, match=r"'model.embed_tokens.weight' has shape \[20, 16\], but the model needs \[21, 16\]"
+    ):
         load(folder, **CPU)
     folder = write_llama(tmp_path)
     change_weights(folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(16, dtype=torch.int8)}))
@@ -150,9 +158,13 @@ def test_damaged_files_and_pickles(tmp_path: Path) -> None:
         ({"rms_norm_eps": "small"}, r"rms_norm_eps is 'small'; it must be a number"),
         ({"tie_word_embeddings": 1}, r"tie_word_embeddings is 1; it must be true or false"),
         ({"eos_token_id": "</s>"}, r"eos_token_id is '</s>'; it must be an id or a list of ids"),
-        ({"rope_parameters": {"rope_type": "longrope"}}, r"rope_parameters is .*; the kinds of scaling here are default"),
+        (
+            {"rope_parameters": {"rope_type": "longrope"}},
+            r"rope_parameters is .*; the kinds of scaling here are default",
+        ),
         ({"rope_parameters": {"rope_type": "linear"}}, r"config.json: rope_parameters: factor is missing"),
         ({"repetition_penalty": -1.0}, r"repetition_penalty is -1.0"),
+        ({"num_key_value_heads": 3}, r"config.json describes a model that cannot be built: heads=4 is not a multiple"),
     ],
 )
 def test_configs_that_mean_something_else(tmp_path: Path, fields: dict[str, Any], message: str) -> None:

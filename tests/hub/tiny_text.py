@@ -36,8 +36,11 @@ def llama_tensors(d: int = 16, v: int = 20, f: int = 24, layers: int = 2) -> dic
         block = {
             **{f"self_attn.{name}_proj": (d, d) for name in "qo"},
             **{f"self_attn.{name}_proj": (d // 2, d) for name in "kv"},
-            **{"mlp.gate_proj": (f, d), "mlp.up_proj": (f, d), "mlp.down_proj": (d, f)},
-            **{"input_layernorm": (d,), "post_attention_layernorm": (d,)},
+            "mlp.gate_proj": (f, d),
+            "mlp.up_proj": (f, d),
+            "mlp.down_proj": (d, f),
+            "input_layernorm": (d,),
+            "post_attention_layernorm": (d,),
         }
         shapes |= {f"model.layers.{i}.{name}.weight": shape for name, shape in block.items()}
     generator = torch.Generator().manual_seed(0)

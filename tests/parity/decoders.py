@@ -7,6 +7,10 @@ import torch
 from folders import exported, load, published
 from torch import Tensor
 
+from multimodal.generation.config import BeamConfig, GenerationConfig
+from multimodal.generation.decoding import generate
+from multimodal.models.continuations import begin_texts
+
 VOCABULARY = 50
 
 
@@ -35,3 +39,21 @@ def assert_cache(ours: Any, theirs: Any, ids: Tensor, equal: Any) -> None:
         output = theirs(part, past_key_values=past, use_cache=True)
         past = output.past_key_values
         equal(ours(part, cache=cache), output.logits)
+
+
+def assert_same_texts(ours: Any, theirs: Any) -> None:
+    """Greedy and beam search go on with the same tokens; test_generation.py has the many ways of asking."""
+    prompts = torch.randint(VOCABULARY, (2, 7))
+    for beams in (None, BeamConfig(width=3)):
+        config = GenerationConfig(max_new_tokens=9, beams=beams)
+        found = generate(*begin_texts(ours, prompts.tolist(), max_new_tokens=9), config)
+        expected = theirs.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            max_new_tokens=9,
+            num_beams=beams.width if beams else 1,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        assert [list(row[0].ids) for row in found] == expected[:, 7:].tolist()

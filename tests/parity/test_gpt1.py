@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from decoders import assert_same_texts
 from folders import change_config, exported, load, published, random_model, rewrite
 
 from multimodal.errors import DataError
@@ -30,6 +31,7 @@ def test_logits_there_and_back(activation: str, tmp_path: Path, equal: Any) -> N
     cache = ours.backbone.new_cache(3, 17)  # theirs has none
     parts = [ours(part, cache=cache) for part in ids.split([8, 1, 8], dim=1)]
     equal(torch.cat(parts, dim=1), theirs(ids).logits)
+    assert_same_texts(ours, theirs)
 
 
 @torch.no_grad()
@@ -44,7 +46,9 @@ def test_export(tmp_path: Path) -> None:
 def test_the_names_of_the_first_files(tmp_path: Path, equal: Any) -> None:
     theirs = gpt()
     theirs.save_pretrained(tmp_path)
-    rewrite(tmp_path, rename=lambda name: name.removeprefix("transformer."), more={"h.0.attn.bias": torch.ones(1, 1, 4, 4)})
+    rewrite(
+        tmp_path, rename=lambda name: name.removeprefix("transformer."), more={"h.0.attn.bias": torch.ones(1, 1, 4, 4)}
+    )
     ids = torch.randint(50, (2, 9))
     equal(load(tmp_path)(ids), theirs(ids).logits)
 

@@ -19,7 +19,14 @@ SCALINGS = {
     "linear": {"rope_type": "linear", "factor": 4.0},
     "llama3": {**LLAMA3, **LENGTH},
     "yarn": {**YARN, **LENGTH},
-    "yarn, all of it": {**YARN, **LENGTH, "beta_fast": 16.0, "beta_slow": 2.0, "truncate": False, "attention_factor": 1.3},
+    "yarn, all of it": {
+        **YARN,
+        **LENGTH,
+        "beta_fast": 16.0,
+        "beta_slow": 2.0,
+        "truncate": False,
+        "attention_factor": 1.3,
+    },
     "yarn, two rates": {**YARN, **LENGTH, "mscale": 1.0, "mscale_all_dim": 0.5},
 }
 
@@ -70,7 +77,9 @@ def test_scaling_as_older_configs_have_it(name: str, tmp_path: Path, equal: Any)
     ids = torch.randint(50, (2, 50))
     equal(load(tmp_path)(ids), theirs(ids).logits)
     change_config(tmp_path, rope_scaling={"type": "dynamic", "factor": 2.0})
-    with pytest.raises(DataError, match=r"rope_scaling is \{'type': 'dynamic'.*the kinds of scaling here are default, lin"):
+    with pytest.raises(
+        DataError, match=r"rope_scaling is \{'type': 'dynamic'.*the kinds of scaling here are default, lin"
+    ):
         load(tmp_path)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from decoders import assert_parity
+from decoders import assert_parity, assert_same_texts
 from folders import change_config, load, random_model
 
 from multimodal.errors import DataError
@@ -20,8 +20,10 @@ def mistral(**fields: Any) -> Any:
 
 
 def test_logits_there_and_back(tmp_path: Path, equal: Any) -> None:
-    ours = assert_parity(mistral(sliding_window=5, head_dim=12), tmp_path, equal)
+    theirs = mistral(sliding_window=5, head_dim=12)
+    ours = assert_parity(theirs, tmp_path, equal)
     assert ours.config.window == 5
+    assert_same_texts(ours, theirs)
 
 
 @torch.no_grad()

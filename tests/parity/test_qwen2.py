@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from decoders import assert_parity
+from decoders import assert_parity, assert_same_texts
 from folders import change_config, load, random_model
 
 from multimodal.errors import DataError
@@ -28,15 +28,21 @@ def qwen2(**fields: Any) -> Any:
     ids=["whole", "no layer has the window", "every layer has it"],
 )
 def test_logits_there_and_back(fields: dict[str, Any], window: int | None, tmp_path: Path, equal: Any) -> None:
-    ours = assert_parity(qwen2(**fields), tmp_path, equal)
+    theirs = qwen2(**fields)
+    ours = assert_parity(theirs, tmp_path, equal)
+    assert_same_texts(ours, theirs)
     assert ours.config.window == window
     assert ours.config.backbone.block.attention.bias == "qkv"
 
 
 def test_a_window_in_some_layers_is_refused(tmp_path: Path) -> None:
     qwen2(use_sliding_window=True, sliding_window=5, max_window_layers=1).save_pretrained(tmp_path)
-    with pytest.raises(DataError, match=r"layer_types is \['full_attention', 'sliding.*a sliding window is that of all"):
+    with pytest.raises(
+        DataError, match=r"layer_types is \['full_attention', 'sliding.*a sliding window is that of all"
+    ):
         load(tmp_path)
     change_config(tmp_path, layer_types=None)  # as older versions write it
-    with pytest.raises(DataError, match=r"max_window_layers is 1; here a sliding window is that of all layers or of none"):
+    with pytest.raises(
+        DataError, match=r"max_window_layers is 1; here a sliding window is that of all layers or of none"
+    ):
         load(tmp_path)
