@@ -5,10 +5,10 @@ A recipe is a function with typed defaults that returns a task; Lightning's own 
 function's arguments. A value on the command line beats one in a file, which beats the default; what a checkpoint
 remembers beats none of them. `smoke` runs the recipe small, on data that it makes, and says whether it learned.
 
-What the data know and a recipe has a parameter for, without a default, is handed over: `labels`, the names of classes or tags; `texts` to
-train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows. After `fit` the model lies as a
-folder for `mm.load` beside the logs, and its last scores go to stdout. Several processes: `--trainer.devices 8
---trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
+What the data know and a recipe has a parameter for, without a default, is handed over: `labels`, the names of classes
+or tags; `texts` to train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows. After `fit` the
+model lies as a folder for `mm.load` beside the logs, and its last scores go to stdout. Several processes:
+`--trainer.devices 8 --trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def compare(models: Any, family: str, seed: int, config: GenerationConfig, promp
     found = [one for several in ours(model, family, prompts, config) for one in several]
     assert [list(one.ids) for one in found] == rows
     if scores:
-        assert [one.score for one in found] == pytest.approx(scores, rel=1e-5, abs=1e-5)
+        assert [one.score for one in found] == pytest.approx(scores, rel=1e-5, abs=1e-4)
     return {one.finish for one in found}
 
 
@@ -248,4 +248,4 @@ def test_a_batch_gives_what_its_rows_give(models, family: str, beams: BeamConfig
     alone = [ours(model, family, [prompt], config)[0] for prompt in PROMPTS]
     for found, expected in zip(ours(model, family, PROMPTS, config), alone, strict=True):
         assert [one.ids for one in found] == [one.ids for one in expected]
-        assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
+        assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-4)
