@@ -87,18 +87,11 @@ def small_teacher(folder: Path) -> list[str]:
     data = MaskedData(str(stories), vocabulary=400, length=18, share=0.3, batch_size=64)
     torch.manual_seed(0)
     teacher = bert(data.tokenizer.vocabulary, length=24, dim=64, depth=2, heads=4, dropout=0.0).build(data.tokenizer)
-    task = MaskedModelingTask(
-        teacher, optimizer=OptimizerConfig(lr=3e-3, weight_decay=0.01, eps=1e-6, schedule="constant")
-    )
+    optimizer = OptimizerConfig(lr=3e-3, weight_decay=0.01, eps=1e-6, schedule="constant")
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "limit_val_batches": 0}
-    Trainer(
-        max_steps=240,
-        gradient_clip_val=1.0,
-        accelerator="cpu",
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        **quiet,
-    ).fit(task, datamodule=data)
+    quiet |= {"enable_model_summary": False, "use_distributed_sampler": False}
+    trainer = Trainer(max_steps=220, gradient_clip_val=1.0, accelerator="cpu", **quiet)
+    trainer.fit(MaskedModelingTask(teacher, optimizer=optimizer), datamodule=data)
     path = save(teacher, folder / "teacher")
     return [f"--data.root={stories}", f"--data.tokenizer={path}", f"--model.teacher={path}"]
 

@@ -43,7 +43,7 @@ def gpt_pretrain(
     dropout: float = 0.0,
     objective: TokenLossConfig = TokenLossConfig(),
     optimizer: OptimizerConfig = OptimizerConfig(
-        lr=1e-3, weight_decay=0.1, warmup=0.05, final_lr=0.1, betas=(0.9, 0.99)
+        lr=3e-3, weight_decay=0.1, warmup=0.05, final_lr=0.03, betas=(0.9, 0.99)
     ),
     seed: int = 0,
 ) -> LanguageModelingTask:

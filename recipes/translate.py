@@ -84,6 +84,7 @@ SMOKE = Smoke(
         "--model.optimizer.lr=0.003",
         "--model.optimizer.warmup=0.2",
         "--trainer.max_epochs=4",
+        "--trainer.check_val_every_n_epoch=4",
     ),
     data=lambda folder: [f"--data.root={write_translations(folder / 'pairs')}"],
     metric="val_bleu",

@@ -1,6 +1,7 @@
 """The transformer that every modality here shares: a stack of blocks over vectors that a tokenizer made.
 
-Encoder or decoder is a matter of the `Mask`, encoder-decoder one of `cross_attention`: the stack is the same.
+Encoder or decoder is a matter of the `Mask`, encoder-decoder one of `cross_attention`: the stack is the same. On a CPU
+padding is left out of the computation: the real tokens of all rows are packed into one.
 Embeddings, heads and losses live elsewhere.
 
 Axes: b batch · t length · s key length · n contexts · c their width · a position axes · d model width
@@ -9,7 +10,7 @@ Refs: arXiv:1706.03762 · shared layers (ALBERT) arXiv:1909.11942 · gradient ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -74,7 +75,7 @@ class Backbone(nn.Module):
         context: Float[Tensor, "n s c"] | None = None,
         context_keep: Bool[Tensor, "n s"] | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """The tokens after all blocks and the last norm.
+        """The tokens after all blocks and the last norm; what stands at padding has no meaning.
 
         Args:
             x: token vectors.
@@ -90,6 +91,8 @@ class Backbone(nn.Module):
         """
         if (context is None) != (self.config.block.cross_attention is None):
             raise ArgumentError("A backbone with cross-attention needs `context`, and only such a backbone takes one.")
+        if cache is None and context is None and self._leaves_out_padding(mask, x):
+            return self._packed(x, mask, positions)
         t = x.shape[1]
         past, s = cache.begin(t, mask.keep) if cache is not None else (0, t)
         rotary, bias = self._positions(positions, t, s, past, x)
@@ -116,6 +119,28 @@ class Backbone(nn.Module):
         heads, width = attention.kv_heads or attention.heads, attention.width(self.config.dim)
         device, dtype = device or like.device, dtype or like.dtype
         return Cache(self.config.depth, batch, capacity, heads, width, device=device, dtype=dtype)
+
+    def _leaves_out_padding(self, mask: Mask, x: Tensor) -> bool:
+        """Whether packing says the same: padding and causality are all of the mask, and nothing depends on rows."""
+        others = (mask.window, mask.steps, mask.document, mask.graph)
+        if mask.keep is None or any(other is not None for other in others) or torch.compiler.is_compiling():
+            return False
+        by_row = self.training and self.config.drop_path > 0.0
+        return x.device.type == "cpu" and not by_row and (self.position is None or isinstance(self.position, Rotary))
+
+    def _packed(self, x: Float[Tensor, "b t d"], mask: Mask, positions: Tensor | None) -> Float[Tensor, "b t d"]:
+        """The same for rows with padding, as one row of packed documents; zeros at padding."""
+        keep = mask.keep
+        assert keep is not None
+        if keep.all():
+            return self(x, mask=replace(mask, keep=None), positions=positions)
+        row, place = keep.nonzero(as_tuple=True)
+        if positions is None:
+            positions = place[None, :, None]
+        else:
+            positions = positions.expand(len(x), -1, -1)[keep][None]
+        packed = self(x[keep][None], mask=Mask(causal=mask.causal, document=row[None]), positions=positions)
+        return torch.zeros_like(x, dtype=packed.dtype).index_put((row, place), packed[0])
 
     def _positions(
         self, positions: Tensor | None, t: int, s: int, past: Tensor | int, x: Tensor

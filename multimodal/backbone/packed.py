@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.weak import WeakTensorKeyDictionary
 
 LARGEST = 0.25  # of the machine's memory: the copies of larger models would crowd out what the machine needs
@@ -88,6 +90,13 @@ def _packed(weight: Tensor) -> Tensor:
     version = None if weight.is_inference() else weight._version  # inference tensors do not count their changes
     known, copy = _copies.get(weight, (None, None))
     if copy is None or version is None or version != known:
+        _forget_after_steps()
         copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 1)
         _copies[weight] = (version, copy)
     return copy
+
+
+@cache
+def _forget_after_steps() -> None:
+    """Let no copy outlive an optimizer's step: the fused ones change weights without counting it in `_version`."""
+    register_optimizer_step_post_hook(lambda *_: _copies.clear())

@@ -15,6 +15,7 @@ from torch import nn
 from multimodal.backbone.packed import packed_rows
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
+from multimodal.generation.continuation import repeats_of
 from multimodal.generation.decoding import generate, stream
 from multimodal.generation.drafts import Draft, LookupDraft, ModelDraft
 from multimodal.generation.prefix import Prefix
@@ -86,9 +87,10 @@ def complete_texts(
     rows = prompt_rows(model, prompts, begins=prefix is None)
     found: list[list[Generated]] = [[] for _ in rows]
     reading = {"max_new_tokens": config.max_new_tokens, "prefix": prefix, "truncate": truncate}
+    repeats = repeats_of([tuple(row) for row in rows])
     for places in by_length(rows, batch_size=batch_size, what="generating"):
         with _evaluating(model, draft):
-            begun = begin_texts(model, [rows[i] for i in places], **reading)
+            begun = begin_texts(model, [rows[i] for i in places], **reading, repeats=[repeats[i] for i in places])
             drafting = _draft(draft, begun, config)
             with _packed(model, draft):
                 done = generate(*begun, config, tokenizer=model.tokenizer, draft=drafting)
@@ -123,11 +125,12 @@ def complete_targets(
     rows = rows_of(model, texts, truncation="right" if truncate else "refuse")
     found: list[list[Generated]] = [[] for _ in rows]
     pad = model.tokenizer.pad_id if model.tokenizer is not None else None
-    device = device_of(model)
+    device, repeats = device_of(model), repeats_of([tuple(row) for row in rows])
     for places, batch in batches(rows, batch_size=batch_size, device=device, what="generating", pad=pad):
         with evaluating(model):
             keep = None if bool(batch.keep.all()) else batch.keep
-            begun = begin_targets(model, batch.ids, keep=keep, max_new_tokens=config.max_new_tokens)
+            counted = [repeats[i] for i in places]
+            begun = begin_targets(model, batch.ids, keep=keep, max_new_tokens=config.max_new_tokens, repeats=counted)
             with _packed(model, None):
                 done = generate(*begun, config, tokenizer=model.tokenizer)
         for place, targets in zip(places, done, strict=True):

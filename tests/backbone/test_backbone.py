@@ -9,6 +9,7 @@ from torch import Tensor
 from multimodal.backbone.attention import AttentionConfig
 from multimodal.backbone.backbone import Backbone, BackboneConfig
 from multimodal.backbone.block import BlockConfig
+from multimodal.backbone.mask import Mask
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.rotary import RotaryConfig
 from multimodal.errors import ArgumentError
@@ -78,3 +79,29 @@ def test_positions_are_counted_from_the_left_unless_given():
     same(backbone(X, positions=torch.arange(T)[None, :, None]), counted)
     same(backbone(X, positions=torch.arange(T)[None, :, None] + 9), counted)  # only distances count
     assert not torch.allclose(backbone(X, positions=torch.arange(T)[None, :, None] * 2), counted, atol=1e-3)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("rotary", [True, False])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_left_out_and_the_rest_is_the_same(causal, rotary, side, monkeypatch):
+    """Outputs at real tokens, and all gradients, are those of the padded computation, by a mask that is drawn."""
+    torch.manual_seed(0)
+    config = BackboneConfig(
+        dim=16,
+        depth=2,
+        block=BlockConfig(attention=AttentionConfig(heads=2), mlp=MlpConfig(hidden=32)),
+        position=RotaryConfig() if rotary else None,
+    )
+    net, x = config.build(), torch.randn(3, 6, 16, requires_grad=True)
+    keep = torch.arange(6) < torch.tensor([6, 2, 4])[:, None]
+    keep = keep.flip(1) if side == "left" else keep
+    results = []
+    for packing in (True, False):
+        if not packing:
+            monkeypatch.setattr(type(net), "_leaves_out_padding", lambda *_: False)
+        found = net(x, mask=Mask(causal=causal, keep=keep))[keep]
+        gradients = torch.autograd.grad(found.square().sum(), [x, *net.parameters()])
+        results.append([found, *gradients])
+    for mine, expected in zip(*results, strict=True):
+        assert torch.allclose(mine, expected, atol=1e-5)

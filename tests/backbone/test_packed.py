@@ -50,6 +50,22 @@ def test_a_changed_weight_is_packed_anew():
 
 
 @needs_onednn
+def test_a_fused_optimizer_changes_weights_without_counting_and_is_noticed():
+    net, x = model(), torch.randn(1, 24)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, fused=True)
+    with torch.no_grad(), packed_rows(net):
+        before = net(x)
+    net(x).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        expected = net(x)
+        with packed_rows(net):
+            found = net(x)
+    assert not torch.allclose(before, expected, atol=1e-2)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@needs_onednn
 def test_a_weight_of_no_layer():
     table, x = nn.Parameter(torch.randn(30, 24)), torch.randn(2, 24)
     with torch.no_grad(), packed_rows(model(), table):
