@@ -9,6 +9,7 @@ is refused with a sentence instead of silently meaning something else. Where a f
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from functools import cache
@@ -69,6 +70,8 @@ def read_value(kind: Any, plain: Any, where: str) -> Any:
         return tuple(read_value(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, plain, strict=True)))
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
         return float(plain)
+    if kind is float and isinstance(plain, float) and not math.isfinite(plain):
+        raise DataError(f"{where} is {plain!r}; it must be a finite number.")
     if isinstance(kind, type) and type(plain) is kind:
         return plain
     name = getattr(kind, "__name__", str(kind))
@@ -84,7 +87,7 @@ def _read_union(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
         name = plain.get("type")
         if len(configs) == 1:
             name = next(iter(configs))
-        if name not in configs:
+        if not isinstance(name, str) or name not in configs:
             raise DataError(
                 f"{where} has type {name!r}; it must be one of {', '.join(configs)}.{nearest(str(name), configs)}"
             )

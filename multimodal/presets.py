@@ -56,13 +56,14 @@ def llama(
     dim: int = 4096,
     depth: int = 32,
     heads: int = 32,
+    multiple: int = 256,
     tied: bool = False,
     dropout: float = 0.0,
 ) -> LanguageModelConfig:
-    """Llama: rotary positions, RMSNorm, SwiGLU of 8/3 of the width (rounded up to a multiple of 32), no biases."""
+    """Llama: rotary positions, RMSNorm, no biases, SwiGLU of 8/3 of the width (made a multiple of `multiple`)."""
     block = BlockConfig(
         attention=AttentionConfig(heads=heads, bias="", dropout=dropout),
-        mlp=GatedMlpConfig(hidden=32 * math.ceil(dim / 12), activation="silu"),
+        mlp=GatedMlpConfig(hidden=multiple * math.ceil(8 * dim / 3 / multiple), activation="silu"),
         norm=RMSNormConfig(eps=1e-6),
         dropout=dropout,
     )

@@ -67,7 +67,6 @@ SMOKE = Smoke(
         "--data.share=0.3",
         "--data.batch_size=64",
         "--trainer.max_steps=240",
-        "--trainer.val_check_interval=240",
     ),
     data=lambda folder: [f"--data.root={write_stories(folder / 'stories')}"],
     metric="val_loss",

@@ -104,7 +104,6 @@ SMOKE = Smoke(
         "--data.share=0.3",
         "--data.batch_size=64",
         "--trainer.max_steps=100",
-        "--trainer.val_check_interval=100",
     ),
     data=small_teacher,
     metric="val_agreement",

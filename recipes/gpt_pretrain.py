@@ -65,7 +65,7 @@ def gpt_pretrain(
     if design == "gpt2":
         model = gpt2(tokenizer.vocabulary, bias=False, **sizes).build(tokenizer)
     else:
-        model = llama(tokenizer.vocabulary, tied=True, **sizes).build(tokenizer)
+        model = llama(tokenizer.vocabulary, tied=True, multiple=32, **sizes).build(tokenizer)
     calm(model)
     return LanguageModelingTask(model, objective=objective, optimizer=optimizer, seed=seed)
 
@@ -118,7 +118,6 @@ SMOKE = Smoke(
         "--model.optimizer.lr=0.006",
         "--data.batch_size=24",
         "--trainer.max_steps=120",
-        "--trainer.val_check_interval=120",
     ),
     data=lambda folder: [f"--data.root={write_stories(folder / 'stories')}"],
     metric="val_loss",

@@ -124,12 +124,11 @@ SMOKE = Smoke(
         "--data.vocabulary=500",
         "--data.length=32",
         "--data.batch_size=32",
-        "--trainer.max_steps=200",
-        "--trainer.val_check_interval=200",
+        "--trainer.max_steps=160",
     ),
     data=lambda folder: [f"--data.root={write_stories(folder / 'stories')}"],
     metric="val_loss",
-    at_most=2.0,
+    at_most=2.6,
 )
 
 TRAINER = {"max_steps": 100_000, "val_check_interval": 5000, "check_val_every_n_epoch": None, "gradient_clip_val": 1.0}

@@ -44,6 +44,8 @@ class AttentionConfig:
 
     def width(self, dim: int) -> int:
         """The head width k in a model of width `dim`."""
+        if self.heads < 1 or (self.head_dim is not None and self.head_dim < 1):
+            raise ArgumentError(f"heads is {self.heads} and head_dim {self.head_dim}; both must be at least 1.")
         if self.head_dim is None and dim % self.heads:
             raise ArgumentError(
                 f"width {dim} is not divisible by heads={self.heads}; set head_dim or change one of them."

@@ -26,6 +26,7 @@ from multimodal.backbone.rotary import Rotary, RotaryConfig, Rotation
 from multimodal.errors import ArgumentError
 
 AttentionPositionConfig: TypeAlias = RotaryConfig | AlibiConfig | RelativeBiasConfig
+DEEPEST = 10_000  # layers; so that a damaged config is refused instead of built for hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,13 @@ class BackboneConfig:
     final_norm: bool = True
 
     def build(self) -> Backbone:
-        """A `Backbone` with fresh weights."""
+        """A `Backbone` with fresh weights.
+
+        Raises:
+            ArgumentError: a depth that no model has.
+        """
+        if not 0 <= self.depth <= DEEPEST:
+            raise ArgumentError(f"depth is {self.depth}; it must be from 0 to {DEEPEST:,}.")
         return Backbone(self)
 
 

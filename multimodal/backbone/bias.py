@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from multimodal.errors import ArgumentError
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlibiConfig:
@@ -35,7 +37,17 @@ class RelativeBiasConfig:
     bidirectional: bool = True  # half of the buckets for keys behind the query (False in a decoder)
 
     def build(self, heads: int, head_dim: int) -> RelativeBias:
-        """A `RelativeBias` for `heads` heads."""
+        """A `RelativeBias` for `heads` heads.
+
+        Raises:
+            ArgumentError: no bucket for near keys, or none of the far ones nearer than `max_distance`.
+        """
+        exact = self.buckets // (4 if self.bidirectional else 2)
+        if exact < 1 or self.max_distance <= exact:
+            raise ArgumentError(
+                f"buckets is {self.buckets} and max_distance {self.max_distance}; {exact} buckets are for near keys, "
+                "which must be at least 1 and below max_distance."
+            )
         return RelativeBias(self, heads)
 
 

@@ -39,6 +39,10 @@ class RotaryConfig:
     width: int | None = None  # channels of a head that turn; None: all
     scaling: ScalingConfig | None = None  # slower, for texts longer than those first trained on
 
+    def __post_init__(self) -> None:
+        if not self.base > 1:
+            raise ArgumentError(f"base is {self.base}; it must be above 1.")
+
     def build(self, heads: int, head_dim: int) -> Rotary:
         """A `Rotary` for heads of `head_dim` channels."""
         return Rotary(self, head_dim)

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multimodal.errors import ArgumentError
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinearScalingConfig:
@@ -24,6 +26,9 @@ class LinearScalingConfig:
 
     factor: float
     amplitude = 1.0  # of cosines and sines
+
+    def __post_init__(self) -> None:
+        _check(self.factor)
 
     def scale(self, frequencies: Float[Tensor, " p"], base: float) -> Float[Tensor, " p"]:
         """The slower frequencies."""
@@ -42,6 +47,9 @@ class Llama3ScalingConfig:
     slow: float = 1.0  # turns
     fast: float = 4.0  # turns
     amplitude = 1.0  # of cosines and sines
+
+    def __post_init__(self) -> None:
+        _check(self.factor, self.original_length, self.slow, self.fast)
 
     def scale(self, frequencies: Float[Tensor, " p"], base: float) -> Float[Tensor, " p"]:
         """The slower frequencies."""
@@ -64,6 +72,9 @@ class YarnScalingConfig:
     whole: bool = True  # the blend begins and ends at whole channels
     amplitude: float = 1.0  # the paper's: 0.1 ln(factor) + 1
 
+    def __post_init__(self) -> None:
+        _check(self.factor, self.original_length, self.slow, self.fast)
+
     def scale(self, frequencies: Float[Tensor, " p"], base: float) -> Float[Tensor, " p"]:
         """The slower frequencies; `base` is the `Rotary`'s."""
         pairs = len(frequencies)
@@ -78,6 +89,15 @@ class YarnScalingConfig:
     def _channel(self, turns: float, pairs: int, base: float) -> float:
         """Which channel pair turns so often over the original length; a fraction."""
         return pairs * math.log(self.original_length / (turns * 2 * math.pi)) / math.log(base)
+
+
+def _check(factor: float, original_length: int = 1, slow: float = 1.0, fast: float = 2.0) -> None:
+    if not factor > 0:
+        raise ArgumentError(f"factor is {factor}; it must be above 0.")
+    if original_length < 1:
+        raise ArgumentError(f"original_length is {original_length}; it must be at least 1.")
+    if not 0 < slow < fast:
+        raise ArgumentError(f"slow is {slow} and fast {fast}; they must be above 0, and slow below fast.")
 
 
 ScalingConfig: TypeAlias = LinearScalingConfig | Llama3ScalingConfig | YarnScalingConfig

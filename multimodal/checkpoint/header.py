@@ -41,7 +41,7 @@ def is_header(path: Path) -> bool:
     """Whether `path` is a config.json of ours, sound or not, rather than another program's."""
     try:
         header = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(header, dict) and {"format", "class", "weights"} <= header.keys()
 
@@ -58,7 +58,7 @@ def read_header(path: Path, *, classes: Mapping[str, tuple[str, ...]]) -> dict[s
         header = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}. {CURE}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}. {CURE}") from error
     if not isinstance(header, dict) or not {"format", "class"} <= header.keys():
         raise DataError(f"{path} is not the config of a model folder: it has no fields 'format' and 'class'.")

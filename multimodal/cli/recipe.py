@@ -64,7 +64,12 @@ class RecipeCLI(LightningCLI):
 
 
 class ModelFolder(Callback):
-    """After training, the model as a folder for `mm.load`, wherever the weights were."""
+    """After training, the model as a folder for `mm.load`, wherever the weights were, with its last scores."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+        """Have the last step validated, also where the interval of validations does not end there."""
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True  # Lightning validates when it is told to stop
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the weights on the first process and save them beside the logs."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from multimodal.data.question_windows import QuestionConfig, question_windows
 from multimodal.data.samples import Skipped
 from multimodal.data.task_data import ModelTokenizedData, report_skipped
-from multimodal.data.text_batches import Collate, Place, QuestionBatch
+from multimodal.data.text_batches import Place, QuestionBatch
 from multimodal.data.text_data import TextItems
 from multimodal.data.text_questions import read_questions
 from multimodal.data.text_rows import Question, hold_out
@@ -80,7 +80,7 @@ class QuestionData(ModelTokenizedData):
         longest = min(self.config.max_length, cast(Any, self.trainer).lightning_module.model.longest)
         config = QuestionConfig(max_length=longest)
         self.collate = config.build(tokenizer)
-        self.evaluation_collate = partial(_whole_questions, config, tokenizer, self.collate)
+        self.evaluation_collate = partial(whole_questions, config, tokenizer)
         skipped: list[Skipped] = []
         self.windows = question_windows(self.splits["train"], tokenizer, config, skipped=skipped)
         report_skipped("The training questions", skipped)
@@ -91,13 +91,11 @@ class QuestionData(ModelTokenizedData):
         return self.training(items, self.collate, sizes=[window.size for window in self.windows])
 
 
-def _whole_questions(
-    config: QuestionConfig,
-    tokenizer: TextTokenizer,
-    collate: Collate[QuestionBatch],
-    items: Sequence[tuple[Question, Place]],
+def whole_questions(
+    config: QuestionConfig, tokenizer: TextTokenizer, items: Sequence[tuple[Question, Place]]
 ) -> WholeQuestions:
+    """Questions with all their windows as a batch; one that leaves no room for its context has none."""
     questions = [question for question, _ in items]
     windows = question_windows(questions, tokenizer, config, skipped=[])
-    batch = collate([(window, (0, place)) for place, window in enumerate(windows)])
+    batch = config.build(tokenizer)([(window, (0, place)) for place, window in enumerate(windows)])
     return WholeQuestions(batch, [window.row for window in windows], questions)

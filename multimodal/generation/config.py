@@ -6,15 +6,27 @@ arXiv:1609.08144 §7
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from multimodal.errors import ArgumentError
 
 
+_MOST_BEAMS = 1000  # each holds a row of the cache; more would fill the memory instead of being refused
+
+
 def _check(name: str, value: Any, right: bool, rule: str) -> None:
     if not right:
         raise ArgumentError(f"{name} is {value!r}; it must be {rule}.")
+
+
+def _whole(value: Any, least: int, most: int | None = None) -> bool:
+    return type(value) is int and value >= least and (most is None or value <= most)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +41,13 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         # Not 0 for greedy, as some have it: greedy is `sampling=None`, and what is left out cannot be contradicted.
-        _check("temperature", self.temperature, self.temperature > 0, "above 0; greedy is to sample not at all")
-        _check("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
-        _check("top_p", self.top_p, self.top_p is None or 0 < self.top_p <= 1, "above 0 and at most 1")
-        _check("min_p", self.min_p, self.min_p is None or 0 <= self.min_p <= 1, "between 0 and 1")
+        rule = "a number above 0; greedy is to sample not at all"
+        _check("temperature", self.temperature, _number(self.temperature) and self.temperature > 0, rule)
+        top_k, top_p, min_p = self.top_k, self.top_p, self.min_p
+        _check("top_k", top_k, top_k is None or _whole(top_k, 1), "a whole number of at least 1")
+        _check("top_p", top_p, top_p is None or (_number(top_p) and 0 < top_p <= 1), "above 0 and at most 1")
+        _check("min_p", min_p, min_p is None or (_number(min_p) and 0 <= min_p <= 1), "between 0 and 1")
+        _check("seed", self.seed, self.seed is None or type(self.seed) is int, "a whole number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +62,10 @@ class BeamConfig:
     n_best: int = 1  # hypotheses that are returned for each prompt
 
     def __post_init__(self) -> None:
-        _check("width", self.width, self.width >= 1, "at least 1")
-        _check("n_best", self.n_best, 1 <= self.n_best <= self.width, f"between 1 and the width, {self.width}")
+        _check("the number of beams", self.width, _whole(self.width, 1, _MOST_BEAMS), f"from 1 to {_MOST_BEAMS:,}")
+        _check("n_best", self.n_best, _whole(self.n_best, 1, self.width), f"from 1 to the number of beams, {self.width}")
+        penalty = self.length_penalty  # lengths are raised to it
+        _check("length_penalty", penalty, _number(penalty) and abs(penalty) <= 20, "a number from -20 to 20")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +84,10 @@ class RulesConfig:
     forced_last: int | None = None  # id of the last new token where room ends a row (BART, Marian)
 
     def __post_init__(self) -> None:
-        _check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0; 1 does nothing")
-        _check("no_repeat_ngram", self.no_repeat_ngram, self.no_repeat_ngram >= 0, "0, or a number of tokens")
-        _check("min_new_tokens", self.min_new_tokens, self.min_new_tokens >= 0, "0, or a number of tokens")
+        penalty = self.repetition_penalty
+        _check("repetition_penalty", penalty, _number(penalty) and penalty > 0, "above 0; 1 does nothing")
+        _check("no_repeat_ngram", self.no_repeat_ngram, _whole(self.no_repeat_ngram, 0), "0, or a number of tokens")
+        _check("min_new_tokens", self.min_new_tokens, _whole(self.min_new_tokens, 0), "0, or a number of tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +102,8 @@ class GenerationConfig:
     rules: RulesConfig = RulesConfig()
 
     def __post_init__(self) -> None:
-        _check("max_new_tokens", self.max_new_tokens, self.max_new_tokens >= 1, "at least 1")
-        _check("stop", self.stop, "" not in self.stop, "strings of at least one character")
+        _check("max_new_tokens", self.max_new_tokens, _whole(self.max_new_tokens, 1), "a whole number of at least 1")
+        right = all(isinstance(text, str) and text for text in self.stop)
+        _check("stop", self.stop, right, "strings of at least one character")
         if self.sampling is not None and self.beams is not None:
             raise ArgumentError("sampling and beams exclude each other: beams search for the likeliest text; drop one.")

@@ -51,7 +51,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
             first_position=0 if marian else 2,
             norm=None if marian else _NORM,
             scale=math.sqrt(dim) if fields.flag("scale_embedding", False) else 1.0,
-            dropout=fields.number("dropout", 0.1),
+            dropout=fields.rate("dropout", 0.1),
         ),
         encoder=_stack(fields, dim, "encoder"),
         decoder=_stack(fields, dim, "decoder"),
@@ -65,7 +65,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
 
 def _stack(fields: Fields, dim: int, name: Literal["encoder", "decoder"]) -> BackboneConfig:
     attention = AttentionConfig(
-        heads=fields.whole(f"{name}_attention_heads", 16), dropout=fields.number("attention_dropout", 0.0)
+        heads=fields.whole(f"{name}_attention_heads", 16), dropout=fields.rate("attention_dropout", 0.0)
     )
     block = BlockConfig(
         attention=attention,
@@ -73,11 +73,11 @@ def _stack(fields: Fields, dim: int, name: Literal["encoder", "decoder"]) -> Bac
         mlp=MlpConfig(
             hidden=fields.whole(f"{name}_ffn_dim", 4096),
             activation=fields.activation("activation_function", "gelu"),
-            dropout=fields.number("activation_dropout", 0.0),
+            dropout=fields.rate("activation_dropout", 0.0),
         ),
         norm=_NORM,
         placement="post",
-        dropout=fields.number("dropout", 0.1),
+        dropout=fields.rate("dropout", 0.1),
     )
     return BackboneConfig(dim=dim, depth=fields.whole(f"{name}_layers", 12), block=block, final_norm=False)
 

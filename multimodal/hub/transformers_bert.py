@@ -74,13 +74,13 @@ def _body(fields: Fields, name: str) -> TextEncoderConfig:
         return fields.whole(own.get(field, field), usual[field])
 
     def rate(field: str) -> float:
-        return fields.number(own.get(field, field), usual[field])
+        return fields.rate(own.get(field, field), usual[field])
 
     dim, rows, dropout = whole("hidden_size"), whole("max_position_embeddings"), rate("hidden_dropout_prob")
     first = fields.whole("pad_token_id", 1, least=0) + 1 if name == "roberta" else 0
     if rows <= first:
         raise fields.wrong("max_position_embeddings", f"positions are counted from {first}, which leaves none")
-    norm = LayerNormConfig(eps=1e-12 if name == "distilbert" else fields.number("layer_norm_eps", 1e-12))
+    norm = LayerNormConfig(eps=1e-12 if name == "distilbert" else fields.number("layer_norm_eps", 1e-12, least=0))
     block = BlockConfig(
         attention=AttentionConfig(heads=whole("num_attention_heads"), dropout=rate("attention_probs_dropout_prob")),
         mlp=MlpConfig(
@@ -112,7 +112,7 @@ def _task(fields: Fields, part: Part, found: Published, body: TextEncoderConfig)
     name = fields.config["model_type"]
     kind, hidden = KINDS[name], body.backbone.block.dropout
     usual = hidden if kind.usual["classifier_dropout"] is None else kind.usual["classifier_dropout"]
-    dropout = fields.number(kind.own.get("classifier_dropout", "classifier_dropout"), usual)
+    dropout = fields.rate(kind.own.get("classifier_dropout", "classifier_dropout"), usual)
     labels = _labels(fields)
     head = FirstTokenHeadConfig(activation="relu" if name == "distilbert" else "tanh", dropout=dropout)
     if part == "choose":
@@ -120,7 +120,7 @@ def _task(fields: Fields, part: Part, found: Published, body: TextEncoderConfig)
     if part == "answer":
         if len(labels) != 2:
             raise fields.wrong("id2label", "answers have two labels, where they begin and where they end")
-        dropout = fields.number("qa_dropout", 0.1) if name == "distilbert" else 0.0
+        dropout = fields.rate("qa_dropout", 0.1) if name == "distilbert" else 0.0
         return replace(found, config=QuestionAnswererConfig(encoder=body, dropout=dropout))
     if part == "tag":
         dropout = hidden if name == "distilbert" else dropout

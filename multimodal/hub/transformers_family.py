@@ -9,6 +9,7 @@ How defaults of generation are read is in `transformers_generation.py`, names of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -117,8 +118,8 @@ class Fields:
             raise self.wrong(name, "it must be an id, a whole number from 0, or null")
         return found
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A number.
+    def number(self, name: str, default: float | None = None, *, least: float = -math.inf) -> float:
+        """A finite number of at least `least`.
 
         Raises:
             DataError: it is not, or it is absent and there is no default.
@@ -126,7 +127,20 @@ class Fields:
         found = self._get(name, default)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.wrong(name, "it must be a number")
+        if not math.isfinite(found) or found < least:
+            raise self.wrong(name, f"it must be a number from {least:g}" if least > -math.inf else "it must be finite")
         return float(found)
+
+    def rate(self, name: str, default: float) -> float:
+        """A probability of dropping something.
+
+        Raises:
+            DataError: it is not between 0 and 1.
+        """
+        found = self.number(name, default)
+        if not 0 <= found <= 1:
+            raise self.wrong(name, "it must be between 0 and 1")
+        return found
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false.

@@ -67,11 +67,14 @@ def read_generation(
     sampling = _sampling(fields) if fields.flag("do_sample", False) else None
     if sampling and width > 1:
         lost, sampling = [*lost, "do_sample"], None
-    stop = fields.config.get("stop_strings") or ()
+    stop = fields.config.get("stop_strings") or []
+    stop = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stop, list) or not all(isinstance(text, str) for text in stop):
+        raise fields.wrong("stop_strings", "it must be a text or a list of texts")
     found = GenerationConfig(
         max_new_tokens=new or GenerationConfig().max_new_tokens,
         end=ends,
-        stop=(stop,) if isinstance(stop, str) else tuple(str(text) for text in stop),
+        stop=tuple(stop),
         sampling=sampling,
         beams=_beams(fields, width) if width > 1 else None,
         rules=_rules(fields, min_new, ends, lost),

@@ -36,22 +36,22 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
         attention=AttentionConfig(
             heads=fields.whole("n_head", 12),
             scale=None if fields.flag("scale_attn_weights", True) else 1.0,
-            dropout=fields.number("attn_pdrop", 0.1),
+            dropout=fields.rate("attn_pdrop", 0.1),
         ),
         mlp=MlpConfig(
             hidden=4 * dim if first else fields.whole("n_inner", 4 * dim),
             activation=_gpt1_activation(fields) if first else fields.activation("activation_function", "gelu_new"),
         ),
-        norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5)),
+        norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5, least=0)),
         placement="post" if first else "pre",
-        dropout=fields.number("resid_pdrop", 0.1),
+        dropout=fields.rate("resid_pdrop", 0.1),
     )
     tied = fields.flag("tie_word_embeddings", True)
     model = LanguageModelConfig(
         embedding=TextEmbeddingConfig(
             vocabulary=fields.whole("vocab_size", 40_478 if first else 50_257),
             max_length=length,
-            dropout=fields.number("embd_pdrop", 0.1),
+            dropout=fields.rate("embd_pdrop", 0.1),
         ),
         backbone=BackboneConfig(dim=dim, depth=fields.whole("n_layer", 12), block=block, final_norm=not first),
         tied=tied,

@@ -71,14 +71,14 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
             kv_heads=kv_heads if kv_heads != heads else None,
             head_dim=head_dim if head_dim * heads != dim else None,
             bias=_bias(fields, kind),
-            dropout=fields.number("attention_dropout", 0.0),
+            dropout=fields.rate("attention_dropout", 0.0),
         ),
         mlp=GatedMlpConfig(
             hidden=fields.whole("intermediate_size", usual.hidden),
             activation=fields.activation("hidden_act", "silu"),
             bias=kind == "llama" and fields.flag("mlp_bias", False),
         ),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6)),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6, least=0)),
     )
     depth, tied = fields.whole("num_hidden_layers", 32), fields.flag("tie_word_embeddings", False)
     model = LanguageModelConfig(

@@ -16,7 +16,7 @@ from multimodal.checkpoint.fit import assign, skeleton
 from multimodal.checkpoint.kinds import vocabulary_of
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.hub import transformers_bart, transformers_bert, transformers_gpt, transformers_llama, transformers_t5
-from multimodal.hub.files import read_json
+from multimodal.hub.files import first_line, read_json
 from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
 from multimodal.hub.transformers_family import Family, Fields, Published
 from multimodal.tokenizers.text_files import load_tokenizer
@@ -55,8 +55,8 @@ def from_transformers(
         tokenizer.fits(vocabulary_of(published.config))
     try:
         model = (skeleton if pretrained else build)(published.config, labels=published.labels, tokenizer=tokenizer)
-    except ArgumentError as error:
-        raise DataError(f"{folder / CONFIG} describes a model that cannot be built: {error}") from error
+    except Exception as error:  # numbers that are no sizes fail in as many ways as there are layers
+        raise DataError(f"{folder / CONFIG} describes a model that cannot be built: {first_line(error)}") from error
     if pretrained:
         _fill(model, published, folder, device, dtype)
     else:

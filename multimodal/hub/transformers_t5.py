@@ -32,7 +32,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
     fields = Fields(config)
     fields.architecture(_ARCHITECTURES)
     fields.only(is_decoder=False, is_encoder_decoder=True)
-    dim, depth, rate = fields.whole("d_model", 512), fields.whole("num_layers", 6), fields.number("dropout_rate", 0.1)
+    dim, depth, rate = fields.whole("d_model", 512), fields.whole("num_layers", 6), fields.rate("dropout_rate", 0.1)
     heads, width = fields.whole("num_heads", 8), fields.whole("d_kv", 64)
     attention = AttentionConfig(
         heads=heads, head_dim=width if heads * width != dim else None, bias="", scale=1.0, dropout=rate
@@ -40,7 +40,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
     block = BlockConfig(
         attention=attention,
         mlp=_mlp(fields, rate),
-        norm=RMSNormConfig(eps=fields.number("layer_norm_epsilon", 1e-6)),
+        norm=RMSNormConfig(eps=fields.number("layer_norm_epsilon", 1e-6, least=0)),
         dropout=rate,
     )
     buckets = fields.whole("relative_attention_num_buckets", 32, least=4)

@@ -58,6 +58,8 @@ class EncoderDecoder(nn.Module):
             raise ArgumentError(
                 f"encoder.dim is {config.encoder.dim} and decoder.dim {dim}; they share the word table."
             )
+        if not 0 <= config.start < vocabulary:
+            raise ArgumentError(f"start is {config.start}; it must be a token id, from 0 to {vocabulary - 1:,}.")
         self.embedding = config.embedding.build(config.encoder.dim)
         self.decoder_placement = Placement(config.embedding, dim)
         self.encoder, self.decoder = config.encoder.build(), config.decoder.build()

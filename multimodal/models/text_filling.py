@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
-from multimodal.tokenizers.encoded import Encoded
+from multimodal.tokenizers.encoded import Encoded, Text, clean
 from multimodal.tokenizers.text import TextTokenizer
 
 
@@ -24,7 +24,7 @@ class Filling:
     text: str  # the given text with them in place of the masks
 
 
-def masked_row(tokenizer: TextTokenizer, text: str, longest: int) -> tuple[Encoded, list[int]]:
+def masked_row(tokenizer: TextTokenizer, text: Text, longest: int) -> tuple[Encoded, list[int]]:
     """The tokens of `text`, and which of them are masks.
 
     Raises:
@@ -40,7 +40,7 @@ def masked_row(tokenizer: TextTokenizer, text: str, longest: int) -> tuple[Encod
     return row, places
 
 
-def fillings(tokenizer: TextTokenizer, text: str, chances: Float[Tensor, "m v"], top: int) -> list[Filling]:
+def fillings(tokenizer: TextTokenizer, text: Text, chances: Float[Tensor, "m v"], top: int) -> list[Filling]:
     """The `top` likeliest combinations of words, each mask by itself."""
     best: list[tuple[float, tuple[int, ...]]] = [(1.0, ())]
     for row in chances:
@@ -48,7 +48,7 @@ def fillings(tokenizer: TextTokenizer, text: str, chances: Float[Tensor, "m v"],
         pairs = list(zip(words.values.tolist(), words.indices.tolist(), strict=True))
         longer = [(chance * own, (*ids, id)) for chance, ids in best for own, id in pairs]
         best = sorted(longer, key=lambda one: -one[0])[:top]
-    pieces = text.split(str(tokenizer.special.mask))
+    pieces = clean(text).split(str(tokenizer.special.mask))
     found = []
     for chance, ids in best:
         words = [tokenizer.decode([id], skip_special=False).strip().removeprefix("##") for id in ids]

@@ -40,9 +40,12 @@ def settings(config: GenerationConfig, tokenizer: TextTokenizer | None, options:
     """
     for name in options:
         if name not in _NAMES:
-            raise ArgumentError(f"{name} is not an option of generation.{nearest(name, _NAMES)}")
+            near = nearest(name, _NAMES) or f" The options are {', '.join(_NAMES)}."
+            raise ArgumentError(f"{name} is not an option of generation.{near}")
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     base: GenerationConfig = given.pop("config", config)
+    if not isinstance(base, GenerationConfig):
+        raise ArgumentError(f"config is {base!r}; it must be a GenerationConfig.")
     if not base.end and tokenizer is not None and tokenizer.eos_id is not None:
         base = replace(base, end=(tokenizer.eos_id,))
     sampling, beams = base.sampling, base.beams
@@ -68,7 +71,8 @@ def settings(config: GenerationConfig, tokenizer: TextTokenizer | None, options:
         beams = replace(beams or BeamConfig(n_best=1), **searching)
         sampling = sampling if drawing else None
     if "repetition_penalty" in given:
-        given["rules"] = replace(base.rules, repetition_penalty=float(given.pop("repetition_penalty")))
+        given["rules"] = replace(base.rules, repetition_penalty=given.pop("repetition_penalty"))
     if "stop" in given:
-        given["stop"] = (given["stop"],) if isinstance(given["stop"], str) else tuple(given["stop"])
+        stop = given["stop"]
+        given["stop"] = tuple(stop) if isinstance(stop, list | tuple) else (stop,)
     return replace(base, sampling=sampling, beams=beams, **given)

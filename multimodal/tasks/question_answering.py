@@ -56,29 +56,31 @@ class QuestionAnsweringTask(TrainingTask):
 
     def count(self, batch: WholeQuestions, metrics: dict[str, Any]) -> None:
         """Answer the questions of a batch; the loss is the mean over windows."""
-        windows, questions = batch.windows, batch.questions
-        logits = self._logits(windows).float()
-        start, end = logits.unbind(-1)
-        loss = span_loss(start, end, windows["start"], windows["end"])
-        metrics["loss"].update(loss, weight=len(logits))
-        of_question: dict[int, list[int]] = {}
-        for window, question in enumerate(windows["question"].tolist()):
-            of_question.setdefault(question, []).append(window)
-        given, host = {}, logits.cpu()
-        for number, places in of_question.items():
-            rows = [batch.rows[place] for place in places]
-            found = best_answers(
-                questions[number].context,
-                rows,
-                [host[place, : len(row.ids)] for place, row in zip(places, rows, strict=True)],
-                longest=self.longest_answer,
-                null=self.null,
-            )
-            given[str(number)] = found[0].text if found else ""
-        right = {str(i): [answer.text for answer in question.answers] for i, question in enumerate(questions)}
+        given: dict[str, str] = {}  # a question that leaves no room for its context is not answered
+        if batch.rows:
+            logits = self._logits(batch.windows).float()
+            start, end = logits.unbind(-1)
+            loss = span_loss(start, end, batch.windows["start"], batch.windows["end"])
+            metrics["loss"].update(loss, weight=len(logits))
+            given = self._answers(batch, logits.cpu())
+        right = {str(i): [answer.text for answer in question.answers] for i, question in enumerate(batch.questions)}
         scores = answer_scores(given, right)
         metrics["exact"].update(scores.exact_match, weight=scores.questions)
         metrics["f1"].update(scores.f1, weight=scores.questions)
+
+    def _answers(self, batch: WholeQuestions, logits: Tensor) -> dict[str, str]:
+        """Place of a question in the batch -> the likeliest answer in all windows of its context."""
+        windows: dict[int, list[int]] = {}
+        for window, question in enumerate(batch.windows["question"].tolist()):
+            windows.setdefault(question, []).append(window)
+        given = {}
+        for number, places in windows.items():
+            rows = [batch.rows[place] for place in places]
+            own = [logits[place, : len(row.ids)] for place, row in zip(places, rows, strict=True)]
+            context = batch.questions[number].context
+            found = best_answers(context, rows, own, longest=self.longest_answer, null=self.null)
+            given[str(number)] = found[0].text if found else ""
+        return given
 
     def tokens(self, batch: Any) -> Tensor:
         """Those that are read."""

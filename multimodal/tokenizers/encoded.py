@@ -18,6 +18,8 @@ from jaxtyping import Bool, Int
 from tokenizers import Encoding
 from torch import Tensor
 
+from multimodal.errors import ArgumentError
+
 Text = str | bytes
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -107,9 +109,15 @@ class DecodeStream:
 
 
 def clean(text: Text) -> str:
-    """Text that UTF-8 can hold: invalid bytes and lone surrogates become U+FFFD, each surrogate one character."""
+    """Text that UTF-8 can hold: invalid bytes and lone surrogates become U+FFFD, each surrogate one character.
+
+    Raises:
+        ArgumentError: something else than text.
+    """
     if isinstance(text, bytes):
         return text.decode("utf-8", errors="replace")
+    if not isinstance(text, str):
+        raise ArgumentError(f"{text!r} is of type {type(text).__name__} and no text; give a str, or the bytes of UTF-8.")
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 

@@ -121,7 +121,10 @@ def added_tokens(folder: Path, config: Mapping[str, Any]) -> list[tuple[int, dic
         if not isinstance(number, int):
             raise DataError(f"{folder / 'added_tokens.json'} gives {token!r} the id {number!r}; it must be a number.")
         found[number] = {"content": token}
-    for number, fields in (config.get("added_tokens_decoder") or {}).items():
+    decoder = config.get("added_tokens_decoder") or {}
+    if not isinstance(decoder, dict):
+        raise DataError(f"{folder / CONFIG}: added_tokens_decoder is {decoder!r}; it must give tokens by their ids.")
+    for number, fields in decoder.items():
         if not isinstance(fields, dict) or not isinstance(fields.get("content"), str) or not str(number).isdigit():
             raise DataError(f"{folder / CONFIG}: added_tokens_decoder[{number!r}] is {fields!r}; it must be a token.")
         names = ("content", "lstrip", "rstrip", "single_word", "normalized", "special")

@@ -20,7 +20,10 @@ def python(*words, cwd="."):
 
 
 def test_there_are_recipes():
-    assert {"vit_finetune.py", "vit_scratch.py", "linear_probe.py"} <= {path.name for path in RECIPES}
+    images = {"vit_finetune", "vit_scratch", "linear_probe"}
+    pretraining = {"gpt_pretrain", "bert_pretrain", "t5_pretrain", "distill"}
+    tasks = {"text_classify", "token_tag", "question_answer", "translate"}
+    assert images | pretraining | tasks <= {path.stem for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -37,11 +40,19 @@ def test_smoke(path):
     assert "smoke: learned" in done.stdout
 
 
+def test_what_the_data_give_is_no_argument():
+    done = python("recipes/gpt_pretrain.py", "fit", "--data.root", "x", "--print_config")
+    assert done.returncode == 0
+    assert "tokenizer: character" in done.stdout and done.stdout.count("length: ") == 1, "of the data alone"
+    assert "max_steps: 2000" in done.stdout and "gradient_clip_val: 1.0" in done.stdout, "the recipe's own defaults"
+
+
 def test_wrong_arguments_are_refused_with_code_2():
     done = python("recipes/vit_scratch.py", "fit", "--model.dimm", "3", "--data.root", "nowhere")
     assert done.returncode == 2 and "dimm" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_unusable_data_end_in_a_sentence(tmp_path):
-    done = python("recipes/vit_scratch.py", "fit", "--data.root", tmp_path / "nowhere")
+@pytest.mark.parametrize("recipe", ["vit_scratch", "gpt_pretrain", "question_answer"])
+def test_unusable_data_end_in_a_sentence(recipe, tmp_path):
+    done = python(f"recipes/{recipe}.py", "fit", "--data.root", tmp_path / "nowhere")
     assert done.returncode == 1 and "nowhere" in done.stderr and "Traceback" not in done.stderr

@@ -44,6 +44,27 @@ def test_schedule_against_the_formula():
     assert rates == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("kind", "after"),
+    [
+        ("linear", lambda i: 0.1 + 0.9 * (1 - i / 8)),
+        ("inverse_sqrt", lambda i: math.sqrt(2 / (i + 3))),
+        ("constant", lambda i: 1.0),
+    ],
+)
+def test_other_schedules_against_their_formulas(kind, after):
+    config = OptimizerConfig(lr=2.0, warmup=0.2, final_lr=0.1, schedule=kind, eps=1e-6)
+    optimizer = adamw(parameter_groups(stages()[1], config), config)
+    assert optimizer.defaults["eps"] == 1e-6
+    schedule = scheduled(optimizer, 10, config)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([1.0, 2.0] + [2 * after(i) for i in range(8)])
+
+
 def test_layer_decay_survives_the_schedule():
     config = OptimizerConfig(lr=1.0, layer_decay=0.5, warmup=0.5)
     optimizer = adamw(parameter_groups(stages()[1], config), config)

@@ -1,0 +1,70 @@
+"""A text recipe trains on two CPU processes as on one with the same effective batch, and goes on from a checkpoint."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from multimodal.hub import load
+
+NAMES, THINGS = ("Anna", "Ben", "Clara"), ("hat", "cup")
+TEXT = "\n".join(f"{name} gives the {thing} to {name}." for name in NAMES for thing in THINGS)
+ARGUMENTS = (
+    "--model.dim=16",
+    "--model.depth=2",
+    "--model.heads=2",
+    "--data.length=16",
+    "--trainer.max_steps=12",
+    "--trainer.val_check_interval=6",
+    "--trainer.num_sanity_val_steps=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.logger=lightning.pytorch.loggers.CSVLogger",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "corpus.txt"
+    path.write_text(TEXT * 12, encoding="utf-8")
+    return path
+
+
+def fit(corpus, out, *words):
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    logger = [f"--trainer.logger.save_dir={out}", f"--trainer.default_root_dir={out}"]
+    command = [sys.executable, "recipes/gpt_pretrain.py", "fit", f"--data.root={corpus}", *ARGUMENTS, *logger, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    folder = next(Path(out).rglob("metrics.csv")).parent
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return folder, [float(row["val_loss"]) for row in rows if row.get("val_loss")], done.stdout
+
+
+def test_two_processes_equal_one(corpus, tmp_path):
+    one, losses, said = fit(corpus, tmp_path / "one", "--data.batch_size=8")
+    two, both, _ = fit(corpus, tmp_path / "two", "--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert len(losses) == 2 and losses[1] < losses[0]
+    assert both == pytest.approx(losses, rel=1e-4)
+    assert f"val_loss {losses[1]:.4f}" in said, "the scores are printed"
+    models = [load(folder / "model", dtype="float32") for folder in (one, two)]
+    assert models[0].tokenizer.encode("Anna").ids == models[1].tokenizer.encode("Anna").ids
+    a, b = (model.state_dict() for model in models)
+    for name in a:
+        assert torch.allclose(a[name], b[name], atol=2e-4), name
+
+    # Going on from a checkpoint: what the command line says counts, not what the checkpoint remembers.
+    checkpoint = next(one.rglob("*.ckpt"))
+    flags = (f"--ckpt_path={checkpoint}", "--model.optimizer.weight_decay=0.5", "--trainer.max_steps=14")
+    more, last, _ = fit(corpus, tmp_path / "more", "--data.batch_size=8", *flags)
+    assert "weight_decay: 0.5" in (more / "config.yaml").read_text()
+    assert len(last) == 1, "the last step is validated, though no interval ends there"
+    saved = torch.load(next(more.rglob("*.ckpt")), weights_only=True)
+    assert saved["global_step"] == 14
