@@ -4,7 +4,7 @@ Paper     BERT arXiv:1810.04805 §3.1, appendix A.2; RoBERTa arXiv:1907.11692 §
           sentence), which are the defaults
 Run       python data/wikitext103/prepare.py
           python recipes/bert_pretrain.py fit --data.root data/wikitext103/text --data.tokens ids/
-BERT      ... --data.next_sentence true --model.next_sentence true --data.masking static
+BERT      ... --data.next_sentence true --data.masking static
           (in text files one sentence a line, blank lines between documents; it is kept in memory)
 Many GPUs add --trainer.devices 8 --trainer.strategy ddp
 Hardware  one GPU with 24 GB for the base size at batch 64
@@ -25,11 +25,11 @@ from multimodal.tokenizers.text import TextTokenizer
 def bert_pretrain(
     tokenizer: TextTokenizer,
     length: int,
+    next_sentence: bool,
     dim: int = 768,
     depth: int = 12,
     heads: int = 12,
     dropout: float = 0.1,
-    next_sentence: bool = False,
     optimizer: OptimizerConfig = OptimizerConfig(
         lr=1e-4, weight_decay=0.01, warmup=0.01, final_lr=0.0, eps=1e-6, schedule="linear"
     ),
@@ -40,11 +40,11 @@ def bert_pretrain(
     Args:
         tokenizer: of the data.
         length: ids of a window, to which up to three special tokens come; the data give it.
+        next_sentence: whether the data are pairs of sentences, of which it also learns which follow each other.
         dim: width of a token.
         depth: number of blocks.
         heads: attention heads of a block.
         dropout: probability of zeroing a channel while training.
-        next_sentence: whether it also learns which sentence comes next; the data must give pairs.
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """

@@ -20,6 +20,7 @@ from multimodal.data.made_text import write_stories
 from multimodal.data.noise import span_corruption_lengths
 from multimodal.data.text_batches import Collate
 from multimodal.data.text_objectives import DenoisingConfig, SpanCorruptionConfig
+from multimodal.errors import ArgumentError
 from multimodal.presets import t5
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.sequence_to_sequence import SequenceToSequenceTask
@@ -82,10 +83,8 @@ class NoisyData(CorpusData):
         tokenizer: str = "unigram",
         vocabulary: int = 32_000,
         length: int = 512,
-        tokens: str | None = None,
         batch_size: int = 64,
-        workers: int | None = None,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
         """As `CorpusData`, and:
 
@@ -95,19 +94,19 @@ class NoisyData(CorpusData):
             tokenizer: a folder or file of one, or the kind to train.
             vocabulary: tokens at most of a tokenizer that is trained.
             length: tokens of a source text, with its spans gone.
-            tokens: a folder to keep ids in, for a corpus that is larger than the memory.
             batch_size: texts a step and process.
-            workers: processes that read; None: as many as help on this machine.
-            seed: of order and noise.
+            options: the others of `CorpusData`.
         """
-        self.noise, self.noise_seed = noise, seed
-        options: dict[str, Any] = {"tokenizer": tokenizer, "vocabulary": vocabulary, "tokens": tokens, "seed": seed}
-        options |= {"batch_size": batch_size, "workers": workers}
+        self.noise, self.noise_seed = noise, options.get("seed", 0)
         window = span_corruption_lengths(length)[0] if noise == "t5" else length - 1
-        super().__init__(root, length=window, **options)
+        super().__init__(
+            root, tokenizer=tokenizer, vocabulary=vocabulary, length=window, batch_size=batch_size, **options
+        )
 
     def collator(self, length: int, *, packed: bool) -> Collate[Any]:
         """Sources and targets of the noise."""
+        if packed:
+            raise ArgumentError("sampling is 'packed', which is for next-token prediction; use 'blocks' or 'random'.")
         kind = SpanCorruptionConfig if self.noise == "t5" else DenoisingConfig
         return kind(start=start(self.tokenizer), seed=self.noise_seed).build(self.tokenizer)
 

@@ -2,9 +2,11 @@
 
 Paper     fine-tuning: BERT arXiv:1810.04805 §4.1, GPT-1 (Radford et al. 2018) §3.2; from nothing a small encoder
           with much dropout and the mean of its tokens
-Run       python recipes/text_classify.py fit --data.root sentence_polarity/
+Run       python data/sentence_polarity/prepare.py
+          python recipes/text_classify.py fit --data.root data/sentence_polarity/text
           (two files, a line for each snippet, named after their class; or a table with text and label)
-Better    python recipes/text_classify.py fit --data.root data/sst2/text --model.source hf:google-bert/bert-base-uncased
+Better    python data/sst2/prepare.py
+          python recipes/text_classify.py fit --data.root data/sst2/text --model.source hf:google-bert/bert-base-uncased
           --model.optimizer.lr 3e-5 --model.optimizer.warmup 0.1 --trainer.max_epochs 3
 GPT-1     ... --model.source hf:openai-community/openai-gpt --model.objective.language 0.5 --data.next_tokens true
 Hardware  one core of a CPU from nothing; one GPU with 16 GB for a published model

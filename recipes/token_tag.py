@@ -27,7 +27,7 @@ def token_tag(
     source: str | None = None,
     fresh: FreshConfig = FreshConfig(lowercase=False),
     dropout: float = 0.3,
-    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=0.1, warmup=0.1, final_lr=0.0),
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, weight_decay=0.1, warmup=0.1, final_lr=0.0),
     seed: int = 0,
 ) -> TokenTaggingTask:
     """A tagger for `labels`.

@@ -11,6 +11,7 @@ Axes: b batch · t new tokens · s slots · g key/value heads · k head width ·
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,10 +58,14 @@ class Cache:
     ) -> None:
         shape = (batch, heads, capacity + 1, width)  # one more slot: where padding goes
         self.capacity = capacity
-        self.layers = [
-            LayerCache(torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
-            for _ in range(layers)
-        ]
+        options: Any = {"device": device, "dtype": dtype}
+        try:
+            self.layers = [LayerCache(torch.zeros(shape, **options), torch.zeros(shape, **options)) for _ in range(layers)]
+        except RuntimeError as error:  # also what CUDA raises
+            raise ArgumentError(
+                f"There is no memory for the keys and values of {batch:,} texts of {capacity:,} tokens: ask for fewer "
+                "new tokens, beams or texts at a time."
+            ) from error
         self.lengths: Int[Tensor, " b"] = torch.zeros(batch, dtype=torch.long, device=device)
         self.counts = [0] * batch  # the same, known without asking the device
 

@@ -129,7 +129,7 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         """\
         usage: multimodal [--version] [--debug] SUBCOMMAND ...
 
-        Fine-tune and use models of images on your own folders; generate text.
+        Fine-tune and use models of images on your own folders; continue, translate and score texts.
 
         {rows}
 

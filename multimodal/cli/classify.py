@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model = load(arguments.model, device=arguments.device, dtype=arguments.dtype)
     if not isinstance(model, Classifier):
-        raise ArgumentError(f"{arguments.model} is a {type(model).__name__}; classify needs a classifier.")
+        raise ArgumentError(f"{arguments.model} is a {type(model).__name__}; classify needs a Classifier, of images.")
     streaming = arguments.json or arguments.csv
     write = _write_json if arguments.json else _write_csv if arguments.csv else _write_table
     errors: list[tuple[Path, str]] = []

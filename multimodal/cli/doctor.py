@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def examine(*, hub: bool = False) -> list[Finding]:
     """All findings about this process's Python and machine; takes the seconds that importing torch takes."""
     findings = [check_requirements(installed_versions(), _requirements()), check_builds(_builds())]
-    imports = {name: check_import(name) for name in (*_BUILT_TOGETHER, "huggingface_hub")}
+    imports = {name: check_import(name) for name in (*_BUILT_TOGETHER, "huggingface_hub", "tokenizers")}
     findings += imports.values()
     if imports["torch"].state == "ok":
         findings.append(_look_at_devices())
@@ -118,7 +118,8 @@ def check_import(name: str) -> Finding:
     except Exception as error:  # whatever it is, it is the finding
         reason = (str(error).strip().splitlines() or [""])[0]
         detail = f"{type(error).__name__}: {reason}"
-        return Finding(subject=f"import {name}", state="broken", detail=detail, cure=_REINSTALL)
+        cure = _REINSTALL if name in _BUILT_TOGETHER else f"pip install --force-reinstall {name}"
+        return Finding(subject=f"import {name}", state="broken", detail=detail, cure=cure)
     return Finding(subject=f"import {name}", state="ok", detail="works")
 
 

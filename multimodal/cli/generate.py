@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.draft:
         lookup = arguments.draft == "lookup"
         draft = "lookup" if lookup else load(arguments.draft, device=arguments.device, dtype=arguments.dtype)
+        if not lookup and not isinstance(draft, type(model)):
+            raise ArgumentError(f"--draft {arguments.draft} is a {type(draft).__name__}; it must be a LanguageModel.")
         options["draft"] = draft
     prompts: list[Any] = [_messages(text, arguments.system) for text in texts] if arguments.chat else texts
     if len(texts) == 1 and streams and not arguments.json:

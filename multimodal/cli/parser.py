@@ -36,11 +36,15 @@ class Parser(argparse.ArgumentParser):
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments that `words` give; what `parse_args` does, without its lenience.
 
+        What is no option may stand anywhere: `generate MODEL --score TEXT`.
+
         Raises:
             ArgumentError: an unknown option, a value that its option refuses, or a missing or superfluous argument.
         """
         self._refuse_unknown_options(words)
         arguments, superfluous = self.parse_known_args(list(words))
+        if superfluous and "--" not in words:  # which argparse would lose when it looks for words everywhere
+            arguments, superfluous = self.parse_known_intermixed_args(list(words))
         if superfluous:
             fault = "is not an option" if superfluous[0].startswith("-") else "is one argument too many"
             raise ArgumentError(f"{superfluous[0]} {fault}. {self._see_help()}")
@@ -65,7 +69,9 @@ class Parser(argparse.ArgumentParser):
                 return
             name = word.partition("=")[0]
             if word.startswith("--") and name not in known:
-                raise ArgumentError(f"{name} is not an option.{nearest(name, known) or ' ' + self._see_help()}")
+                longer = [option for option in known if option.startswith(name) and len(name) > 3]
+                clue = f" Did you mean {longer[0]!r}?" if longer else nearest(name, known) or f" {self._see_help()}"
+                raise ArgumentError(f"{name} is not an option.{clue}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

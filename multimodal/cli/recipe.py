@@ -31,7 +31,13 @@ from multimodal.checkpoint.kinds import rebuilt
 from multimodal.data.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
 
-HANDED_OVER = ("labels", "texts", "tokenizer", "length")  # from the data to the recipe, where that asks for them
+HANDED_OVER = (
+    "labels",
+    "texts",
+    "tokenizer",
+    "length",
+    "next_sentence",
+)  # from the data to the recipe, where that asks for them
 
 
 @dataclass(frozen=True, kw_only=True)

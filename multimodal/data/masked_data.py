@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from multimodal.data.corpus_data import CorpusData
+from multimodal.data.samples import Skipped
 from multimodal.data.sentence_pairs import SentencePair, next_sentence_pairs
 from multimodal.data.text_batches import Collate
 from multimodal.data.text_data import TextItems
 from multimodal.data.text_objectives import MaskedConfig
-from multimodal.data.text_sources import read_texts
+from multimodal.data.text_sources import read_texts, report
 from multimodal.errors import ArgumentError
 
 
@@ -33,12 +34,10 @@ class MaskedData(CorpusData):
         length: int = 125,
         share: float = 0.15,
         masking: Literal["dynamic", "static"] = "dynamic",
-        unit: Literal["token", "word"] = "token",
+        hide: Literal["token", "word"] = "token",
         next_sentence: bool = False,
-        tokens: str | None = None,
         batch_size: int = 64,
-        workers: int | None = None,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
         """As `CorpusData`, and:
 
@@ -49,24 +48,32 @@ class MaskedData(CorpusData):
             length: ids of a window, or of both sentences of a pair; special tokens come on top.
             share: part of the tokens that the model must name.
             masking: whether masks are drawn anew in each epoch.
-            unit: whether tokens are hidden or whole words.
-            next_sentence: pairs of sentences, of which half follow each other.
-            tokens: a folder to keep ids in, for a corpus that is larger than the memory; not with `next_sentence`.
+            hide: whether tokens are hidden or whole words.
+            next_sentence: pairs of lines, of which half follow each other; blank lines stand between documents. All is
+                kept in memory.
             batch_size: texts a step and process.
-            workers: processes that read; None: as many as help on this machine.
-            seed: of order, masks and pairs.
+            options: the others of `CorpusData`.
+
+        Raises:
+            ArgumentError: an option out of range, or `next_sentence` with `tokens`.
         """
-        if next_sentence and tokens is not None:
+        if next_sentence and options.get("tokens") is not None:
             raise ArgumentError("next_sentence makes its pairs in memory; leave `tokens` out.")
-        self.masked = MaskedConfig(share=share, masking=masking, unit=unit, seed=seed)
+        self.masked = MaskedConfig(share=share, masking=masking, unit=hide, seed=options.get("seed", 0))
         self.next_sentence = next_sentence
         self.pairs: dict[str, list[SentencePair]] = {}
-        options: dict[str, Any] = {"tokenizer": tokenizer, "vocabulary": vocabulary, "tokens": tokens, "seed": seed}
-        options |= {"unit": "paragraph" if next_sentence else "file", "batch_size": batch_size, "workers": workers}
-        super().__init__(root, length=length, **options)
+        super().__init__(
+            root, tokenizer=tokenizer, vocabulary=vocabulary, length=length, batch_size=batch_size, **options
+        )
 
     def collator(self, length: int, *, packed: bool) -> Collate[Any]:
-        """Masked words, framed by [CLS] and [SEP]."""
+        """Masked words, framed by [CLS] and [SEP].
+
+        Raises:
+            ArgumentError: packed rows are asked for, or the tokenizer has no mask token.
+        """
+        if packed:
+            raise ArgumentError("sampling is 'packed', which is for next-token prediction; use 'blocks' or 'random'.")
         return self.masked.build(self.tokenizer)
 
     def setup(self, stage: str | None = None) -> None:
@@ -74,11 +81,17 @@ class MaskedData(CorpusData):
         if not self.next_sentence:
             super().setup(stage)
         elif not self.pairs:
-            documents = {split: list(read_texts(source, unit="paragraph")) for split, source in self.sources.items()}
+            documents = {split: self._documents(source) for split, source in self.sources.items()}
             if "val" not in documents:
                 first = round(len(documents["train"]) * (1 - self.val_fraction))
                 documents["train"], documents["val"] = documents["train"][:first], documents["train"][first:]
             self.pairs = {split: self._pairs(texts) for split, texts in documents.items()}
+
+    def _documents(self, source: Any) -> list[str]:
+        skipped: list[Skipped] = []
+        found = list(read_texts(source, unit="paragraph", column=self.reading["column"], skipped=skipped))
+        report(skipped)
+        return found
 
     def _pairs(self, texts: list[str]) -> list[SentencePair]:
         rows = [self.tokenizer.rows(text.splitlines(), special=False) for text in texts]

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from multimodal.data.question_windows import QuestionConfig, question_windows
 from multimodal.data.samples import Skipped
-from multimodal.data.task_data import ModelTokenizedData, report_skipped
+from multimodal.data.task_data import ModelTokenizedData
 from multimodal.data.text_batches import Place, QuestionBatch
 from multimodal.data.text_data import TextItems
 from multimodal.data.text_questions import read_questions
 from multimodal.data.text_rows import Question, hold_out
+from multimodal.data.text_sources import report
 from multimodal.tokenizers.encoded import Encoded
 from multimodal.tokenizers.text import TextTokenizer
 
@@ -83,7 +84,7 @@ class QuestionData(ModelTokenizedData):
         self.evaluation_collate = partial(whole_questions, config, tokenizer)
         skipped: list[Skipped] = []
         self.windows = question_windows(self.splits["train"], tokenizer, config, skipped=skipped)
-        report_skipped("The training questions", skipped)
+        report(skipped, "training questions")
 
     def train_dataloader(self) -> Any:
         """Windows, in batches of like size."""

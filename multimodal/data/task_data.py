@@ -8,11 +8,9 @@ Axes: none of its own
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
-from multimodal.data.samples import Skipped
 from multimodal.data.text_data import TextTaskData
 from multimodal.data.text_questions import read_choice_questions
 from multimodal.data.text_readers import read_labeled_texts, read_tagged_words, read_translations
@@ -25,6 +23,7 @@ from multimodal.data.text_rows import (
     Translation,
     hold_out,
 )
+from multimodal.data.text_sources import report
 from multimodal.data.text_task_batches import (
     ChoiceConfig,
     ClassificationConfig,
@@ -50,7 +49,7 @@ class ModelTokenizedData(TextTaskData):
         """
         super().__init__(data, _unready, batch_size=batch_size, workers=workers, seed=seed)
         self.config, self.skipped = config, data.skipped
-        report_skipped(data.root, data.skipped)
+        report(data.skipped, f"entries of {data.root}")
 
     @property
     def texts(self) -> list[str]:
@@ -194,13 +193,6 @@ def texts_of(sample: Any) -> list[str]:
         case ChoiceQuestion():
             return [sample.question, sample.context, *sample.choices]
     return [str(sample)]
-
-
-def report_skipped(what: str, skipped: Sequence[Skipped]) -> None:
-    """Say on stderr how many samples were left out, and why the first ones."""
-    if skipped:
-        shown = "".join(f"\n  {one.path}: {one.reason}" for one in skipped[:3])
-        print(f"{what}: {len(skipped)} could not be used and are left out, such as{shown}", file=sys.stderr)
 
 
 def _unready(items: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
@@ -46,7 +47,7 @@ def starting_body(source: str | None, texts: Iterable[str], fresh: FreshConfig) 
         folded = fresh.lowercase and fresh.tokenizer == "wordpiece"
         options = {"vocabulary": fresh.vocabulary, "lowercase": folded, "max_length": fresh.length}
         tokenizer = train_tokenizer(iter(texts), fresh.tokenizer, **options)
-        sizes = {"length": fresh.length, "dim": fresh.dim, "depth": fresh.depth, "heads": fresh.heads}
+        sizes: Any = {"length": fresh.length, "dim": fresh.dim, "depth": fresh.depth, "heads": fresh.heads}
         config = bert(tokenizer.vocabulary, dropout=fresh.dropout, **sizes)
         # Post-norm needs pretraining or a careful start; pre-norm learns from the first step.
         block = replace(config.backbone.block, placement="pre")

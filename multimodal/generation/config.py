@@ -41,7 +41,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         # Not 0 for greedy, as some have it: greedy is `sampling=None`, and what is left out cannot be contradicted.
-        rule = "a number above 0; greedy is to sample not at all"
+        rule = "above 0; greedy is to sample not at all"
         _check("temperature", self.temperature, _number(self.temperature) and self.temperature > 0, rule)
         top_k, top_p, min_p = self.top_k, self.top_p, self.min_p
         _check("top_k", top_k, top_k is None or _whole(top_k, 1), "a whole number of at least 1")

@@ -112,6 +112,8 @@ def _no_folder(folder: Path) -> str:
     architecture = name.partition(".")[0]
     if timm.is_model(architecture):
         return f"There is no folder {name!r}. Did you mean 'timm:{name}'?"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return f"There is no folder {name!r}. Did you mean 'hf:{name}', a model on the Hugging Face hub?"
     return (
         f"There is no folder {name!r}; give the path of a model folder, or 'timm:NAME' or 'hf:ORG/NAME' for a "
         "published model."

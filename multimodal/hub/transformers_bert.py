@@ -80,7 +80,7 @@ def _body(fields: Fields, name: str) -> TextEncoderConfig:
     first = fields.whole("pad_token_id", 1, least=0) + 1 if name == "roberta" else 0
     if rows <= first:
         raise fields.wrong("max_position_embeddings", f"positions are counted from {first}, which leaves none")
-    norm = LayerNormConfig(eps=1e-12 if name == "distilbert" else fields.number("layer_norm_eps", 1e-12, least=0))
+    norm = LayerNormConfig(eps=1e-12 if name == "distilbert" else fields.number("layer_norm_eps", 1e-12, least=0.0))
     block = BlockConfig(
         attention=AttentionConfig(heads=whole("num_attention_heads"), dropout=rate("attention_probs_dropout_prob")),
         mlp=MlpConfig(

@@ -42,7 +42,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
             hidden=4 * dim if first else fields.whole("n_inner", 4 * dim),
             activation=_gpt1_activation(fields) if first else fields.activation("activation_function", "gelu_new"),
         ),
-        norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5, least=0)),
+        norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5, least=0.0)),
         placement="post" if first else "pre",
         dropout=fields.rate("resid_pdrop", 0.1),
     )

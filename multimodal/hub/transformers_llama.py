@@ -78,7 +78,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
             activation=fields.activation("hidden_act", "silu"),
             bias=kind == "llama" and fields.flag("mlp_bias", False),
         ),
-        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6, least=0)),
+        norm=RMSNormConfig(eps=fields.number("rms_norm_eps", 1e-6, least=0.0)),
     )
     depth, tied = fields.whole("num_hidden_layers", 32), fields.flag("tie_word_embeddings", False)
     model = LanguageModelConfig(

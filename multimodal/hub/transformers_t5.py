@@ -40,7 +40,7 @@ def read(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Published:
     block = BlockConfig(
         attention=attention,
         mlp=_mlp(fields, rate),
-        norm=RMSNormConfig(eps=fields.number("layer_norm_epsilon", 1e-6, least=0)),
+        norm=RMSNormConfig(eps=fields.number("layer_norm_epsilon", 1e-6, least=0.0)),
         dropout=rate,
     )
     buckets = fields.whole("relative_attention_num_buckets", 32, least=4)

@@ -67,6 +67,7 @@ class AttentionMaps:
         """
         path = Path(path)
         picture = self.image(layers=layers, heads=heads)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{secrets.token_hex(4)}.partial")
         try:
             picture.save(temporary, format="PNG")

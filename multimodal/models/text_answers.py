@@ -150,6 +150,11 @@ def question_rows(tokenizer: TextTokenizer, question: str, context: str, longest
     if not context.strip():
         raise ArgumentError("The context is empty, so nothing in it can answer a question.")
     room = longest - len(tokenizer.encode(question, "").ids)
+    if room < 1:
+        raise ArgumentError(
+            f"The question has {longest - room:,} tokens, special ones included, and the model reads {longest:,} of "
+            "question and context: shorten the question."
+        )
     return tokenizer.windows(question, context, max_length=longest, overlap=max(0, min(OVERLAP, room // 2)))
 
 

@@ -71,7 +71,9 @@ def settings(config: GenerationConfig, tokenizer: TextTokenizer | None, options:
         beams = replace(beams or BeamConfig(n_best=1), **searching)
         sampling = sampling if drawing else None
     if "repetition_penalty" in given:
-        given["rules"] = replace(base.rules, repetition_penalty=given.pop("repetition_penalty"))
+        penalty = given.pop("repetition_penalty")
+        penalty = float(penalty) if isinstance(penalty, int) else penalty
+        given["rules"] = replace(base.rules, repetition_penalty=penalty)
     if "stop" in given:
         stop = given["stop"]
         given["stop"] = tuple(stop) if isinstance(stop, list | tuple) else (stop,)

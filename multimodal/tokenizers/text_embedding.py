@@ -42,6 +42,8 @@ class TextEmbeddingConfig:
 
     def build(self, dim: int) -> TextEmbedding:
         """A `TextEmbedding` into vectors of width `dim`."""
+        if self.first_position < 0:
+            raise ArgumentError(f"first_position is {self.first_position}; it must be at least 0.")
         return TextEmbedding(self, dim)
 
 

@@ -56,8 +56,8 @@ class TextEngine:
         longest = max(map(len, encodings), default=0)
         if truncation == "refuse" and max_length is not None and longest > max_length:
             raise ArgumentError(
-                f"The text has {longest:,} tokens, and at most {max_length:,} are taken. Shorten it, or cut it off "
-                "with truncation='right' or 'left'."
+                f"The text has {longest:,} tokens, and at most {max_length:,} are taken. Shorten it, or let it be "
+                "truncated."
             )
         return encodings
 

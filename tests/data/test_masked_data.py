@@ -53,3 +53,8 @@ def test_pairs_of_sentences(root):
 def test_pairs_are_made_in_memory(root, tmp_path):
     with pytest.raises(ArgumentError, match="next_sentence"):
         MaskedData(root, next_sentence=True, tokens=str(tmp_path / "ids"))
+
+
+def test_packed_rows_are_refused(root):
+    with pytest.raises(ArgumentError, match="packed"):
+        MaskedData(root, sampling="packed")

@@ -183,7 +183,7 @@ def test_options_over_a_checkpoints_own():
         ({"temperature": 0, "top_p": 0.5}, "so top_p has no meaning"),
         ({"top_p": 0.5, "beams": 2}, "exclude each other"),
         ({"n_best": 2}, "belong to beam search"),
-        ({"beams": 2, "n_best": 3}, "n_best is 3; it must be between 1 and the width, 2"),
+        ({"beams": 2, "n_best": 3}, "n_best is 3; it must be from 1 to the number of beams, 2"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"stop": ""}, "stop is"),
     ],
