@@ -173,11 +173,12 @@ def _plain(one: Generated) -> dict[str, Any]:
 
 
 def _score(model: LanguageModel, texts: Sequence[str], arguments: argparse.Namespace) -> int:
-    if not arguments.json:
-        print("perplexity\tlogprob\ttokens\ttext")
     for start in range(0, len(texts), arguments.batch_size):
         part = texts[start : start + arguments.batch_size]
-        for text, found in zip(part, model.score(part), strict=True):
+        scores = model.score(part)
+        if start == 0 and not arguments.json:
+            print("perplexity\tlogprob\ttokens\ttext")
+        for text, found in zip(part, scores, strict=True):
             if arguments.json:
                 record = {"text": text, "logprob": found.logprob, "perplexity": found.perplexity}
                 tokens = {"tokens": found.tokens, "logprobs": [round(value, 6) for value in found.logprobs]}

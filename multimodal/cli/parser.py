@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         """
         self._refuse_unknown_options(words)
         arguments, superfluous = self.parse_known_args(list(words))
-        if superfluous and "--" not in words:  # which argparse would lose when it looks for words everywhere
+        if superfluous:  # looked for everywhere only then: argparse may lose a "--" on that way
             arguments, superfluous = self.parse_known_intermixed_args(list(words))
         if superfluous:
             fault = "is not an option" if superfluous[0].startswith("-") else "is one argument too many"

@@ -20,6 +20,7 @@ from multimodal.data.text_sources import TEXT_SUFFIXES, Unit, existing, find_fil
 from multimodal.data.text_tables import TABLE_SUFFIXES
 from multimodal.data.text_tokens import TokenStream, hold_out_tokens, tokens_in_memory
 from multimodal.data.token_writing import write_tokens
+from multimodal.errors import DataError
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
 from multimodal.tokenizers.text_settings import SpecialTokens
@@ -125,9 +126,14 @@ class CorpusData(LanguageModelData):
                 return TextTokenizer.load(self.kept / "tokenizer")
         # A character that only the validation part has could not be read at all.
         sources = self.sources.values() if name == "character" else [self.sources["train"]]
-        texts = (text for source in sources for text in read_texts(source, **self.reading, skipped=[]))
+        skipped: list[Skipped] = []
+        texts = (text for source in sources for text in read_texts(source, **self.reading, skipped=skipped))
         kind: Any = name
-        return train_tokenizer(texts, kind, vocabulary=vocabulary, special=self.special)
+        try:
+            return train_tokenizer(texts, kind, vocabulary=vocabulary, special=self.special)
+        except DataError:
+            report(skipped)  # why there is no text; otherwise it is said once, when ids are made
+            raise
 
 
 def _splits(root: Path) -> dict[str, Path | list[Path]]:

@@ -57,7 +57,10 @@ class TokenWindows(Dataset[tuple[Ids, Place]]):
         if length < 1:
             raise ArgumentError(f"length is {length}; a window has at least 1 token.")
         if tokens.tokens < length + ahead:
-            raise DataError(f"There are {tokens.tokens:,} tokens, fewer than one window of {length + ahead:,}.")
+            raise DataError(
+                f"There are {tokens.tokens:,} tokens in a split, fewer than one window of {length + ahead:,}: give more "
+                "text, or a smaller length."
+            )
         self.tokens, self.length, self.ahead, self.sampling = tokens, length, ahead, sampling
         self.seed, self.training = seed, training
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import WordLevel
 
 from multimodal.errors import ArgumentError
 from multimodal.tokenizers.encoded import Text, clean, mended
@@ -108,6 +109,17 @@ class TextEngine:
             text = "".join(piece for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(text))
         return text
 
+    def _unknown(self, given: Sequence[Given]) -> str:
+        """What a vocabulary of whole pieces without a token for unknown ones lacks, as a clause; "": nothing."""
+        if not isinstance(self.tokenizer.model, WordLevel) or self.tokenizer.pre_tokenizer is None:
+            return ""
+        texts = [text for item in given for text in ([item] if isinstance(item, str) else item)]
+        pieces = {piece: None for text in texts for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(text)}
+        lost = [repr(piece) for piece in pieces if self.tokenizer.token_to_id(piece) is None]
+        more = f" and {len(lost) - 5:,} more" if len(lost) > 5 else ""
+        clause = f"the vocabulary lacks {', '.join(lost[:5])}{more}, and has no token for what is unknown"
+        return clause if lost else ""
+
     def _limited(
         self, limit: dict[str, Any] | None, given: Sequence[Given], special: bool, split: bool, fast: bool
     ) -> list[Encoding]:
@@ -120,4 +132,4 @@ class TextEngine:
             try:
                 return encode(list(given), is_pretokenized=split, add_special_tokens=special)
             except Exception as error:  # the library has no narrower kind
-                raise ArgumentError(f"This text cannot be tokenized: {error}.") from error
+                raise ArgumentError(f"This text cannot be tokenized: {self._unknown(given) or error}.") from error

@@ -51,7 +51,7 @@ def test_blocks_hold_each_id_once_and_the_next():
     assert [len(windows(ahead=0, length=n)) for n in (4, 23, 1)] == [5, 1, 23]
     assert data[3, 1][1] == (3, 1)
     assert windows(training=False)[3, 1][1] == (0, 1)
-    with pytest.raises(DataError, match="23 tokens, fewer than one window of 24"):
+    with pytest.raises(DataError, match="23 tokens in a split, fewer than one window of 24"):
         windows(length=23)
 
 
