@@ -52,9 +52,9 @@ def write_models(root: Path, names: set[str]) -> dict[str, str]:
     """The folders that transformers writes of the models that the workloads `names` need, with random weights."""
     from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-    small = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
-    still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    t5 = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8, "decoder_start_token_id": 0}
+    small: dict[str, Any] = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
+    still: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    t5: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8, "decoder_start_token_id": 0}
     makers = {
         "decoding": lambda: GPT2LMHeadModel(GPT2Config(bos_token_id=None, eos_token_id=None)),
         "encoding": lambda: BertModel(BertConfig(num_hidden_layers=6), add_pooling_layer=False),

@@ -38,7 +38,7 @@ def decoding(folder: str, library: str, batch: int, dtype: str = "float32") -> S
     if library == "transformers":
         from transformers import AutoModelForCausalLM
 
-        theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         options = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
 
         def step() -> torch.Tensor:
@@ -82,7 +82,7 @@ def encoding(folder: str, library: str, dtype: str = "float32") -> Step:
     if library == "transformers":
         from transformers import AutoModel
 
-        theirs = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        theirs: Any = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         length = max(map(len, rows))
         padded = torch.tensor([row + [0] * (length - len(row)) for row in rows])
         keep = torch.arange(length) < torch.tensor([len(row) for row in rows])[:, None]
@@ -141,7 +141,7 @@ def translating(folder: str, library: str, batch: int, dtype: str = "float32") -
     if library == "transformers":
         from transformers import AutoModelForSeq2SeqLM
 
-        theirs = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        theirs: Any = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         options = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
 
         def step() -> torch.Tensor:

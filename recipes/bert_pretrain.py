@@ -14,8 +14,8 @@ Small     python recipes/bert_pretrain.py smoke          made-up stories, about 
 """
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_stories
-from multimodal.data.masked_data import MaskedData
+from multimodal.data.text.made import write_stories
+from multimodal.data.text.masked_data import MaskedData
 from multimodal.presets import bert
 from multimodal.tasks.masked_modeling import MaskedModelingTask
 from multimodal.tasks.optimizer import OptimizerConfig

@@ -22,8 +22,8 @@ from lightning.pytorch import Trainer
 
 from multimodal.checkpoint import save
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_stories
-from multimodal.data.masked_data import MaskedData
+from multimodal.data.text.made import write_stories
+from multimodal.data.text.masked_data import MaskedData
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
 from multimodal.models.text_encoder import TextEncoder

@@ -23,9 +23,9 @@ from typing import Any, Literal
 import torch
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.corpus_data import CorpusData
-from multimodal.data.made_text import write_stories
-from multimodal.data.text_data import Sampling
+from multimodal.data.text.corpus_data import CorpusData
+from multimodal.data.text.data_modules import Sampling
+from multimodal.data.text.made import write_stories
 from multimodal.models.language_model import LanguageModel
 from multimodal.presets import gpt2, llama
 from multimodal.tasks.language_modeling import LanguageModelingTask

@@ -10,7 +10,7 @@ Small     python recipes/linear_probe.py smoke          random features of digit
 """
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.image_data import ImageFolderData
+from multimodal.data.images.data_modules import ImageFolderData
 from multimodal.errors import ArgumentError
 from multimodal.finetuning.adapt import with_head
 from multimodal.hub import load

@@ -15,8 +15,8 @@ Small     python recipes/question_answer.py smoke          made-up questions, ab
 """
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_questions
-from multimodal.data.question_data import QuestionData
+from multimodal.data.text.made import write_questions
+from multimodal.data.text.question_data import QuestionData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
 from multimodal.models.text_body import bare
 from multimodal.models.text_heads import QuestionAnswererConfig

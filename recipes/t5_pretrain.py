@@ -15,11 +15,11 @@ Small     python recipes/t5_pretrain.py smoke          made-up stories, about fi
 from typing import Any, Literal
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.corpus_data import CorpusData
-from multimodal.data.made_text import write_stories
-from multimodal.data.noise import span_corruption_lengths
-from multimodal.data.text_batches import Collate
-from multimodal.data.text_objectives import DenoisingConfig, SpanCorruptionConfig
+from multimodal.data.text.batches import Collate
+from multimodal.data.text.corpus_data import CorpusData
+from multimodal.data.text.made import write_stories
+from multimodal.data.text.noise import span_corruption_lengths
+from multimodal.data.text.objectives import DenoisingConfig, SpanCorruptionConfig
 from multimodal.errors import ArgumentError
 from multimodal.presets import t5
 from multimodal.tasks.optimizer import OptimizerConfig

@@ -16,8 +16,8 @@ Small     python recipes/text_classify.py smoke          made-up reviews, about 
 """
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_reviews
-from multimodal.data.task_data import LabeledTextData
+from multimodal.data.text.made import write_reviews
+from multimodal.data.text.task_data import LabeledTextData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
 from multimodal.models.text_body import bare
 from multimodal.models.text_encoder import TextEncoder

@@ -12,8 +12,8 @@ Small     python recipes/token_tag.py smoke          made-up sentences, about te
 """
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_tagged
-from multimodal.data.task_data import TaggedWordData
+from multimodal.data.text.made import write_tagged
+from multimodal.data.text.task_data import TaggedWordData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
 from multimodal.models.text_body import bare
 from multimodal.models.text_heads import TokenTaggerConfig

@@ -16,8 +16,8 @@ Small     python recipes/translate.py smoke          made-up English and French,
 from dataclasses import replace
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.made_text import write_translations
-from multimodal.data.task_data import TranslationData
+from multimodal.data.text.made import write_translations
+from multimodal.data.text.task_data import TranslationData
 from multimodal.generation.config import BeamConfig, GenerationConfig
 from multimodal.presets import transformer
 from multimodal.tasks.optimizer import OptimizerConfig

@@ -17,7 +17,7 @@ training itself is to be changed.
 from dataclasses import replace
 
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.image_data import ImageFolderData
+from multimodal.data.images.data_modules import ImageFolderData
 from multimodal.errors import ArgumentError
 from multimodal.finetuning.adapt import with_head
 from multimodal.hub import load

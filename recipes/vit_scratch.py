@@ -18,8 +18,8 @@ from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.norm import LayerNormConfig
 from multimodal.backbone.pool import ClassPoolConfig
 from multimodal.cli.recipe import Smoke, run
-from multimodal.data.augment import AugmentConfig
-from multimodal.data.image_data import ImageFolderData
+from multimodal.data.images.augment import AugmentConfig
+from multimodal.data.images.data_modules import ImageFolderData
 from multimodal.models.classifier import ClassifierConfig
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.tasks.classification import ClassificationTask, ObjectiveConfig

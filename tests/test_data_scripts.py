@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multimodal.data.read import read_labeled_images
-from multimodal.data.text_questions import read_questions
-from multimodal.data.text_readers import read_labeled_texts, read_tagged_words, read_translations
-from multimodal.data.text_sources import read_texts
+from multimodal.data.images.read import read_labeled_images
+from multimodal.data.text.questions import read_questions
+from multimodal.data.text.readers import read_labeled_texts, read_tagged_words, read_translations
+from multimodal.data.text.sources import read_texts
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = sorted(path.parent.name for path in DATA.glob("*/prepare.py"))

@@ -103,7 +103,7 @@ def test_imports_point_up(path):
 
 
 def test_a_wrong_import_is_found():
-    below = "def f():\n    from multimodal.data.check import check\n"
+    below = "def f():\n    from multimodal.data.images.check import check\n"
     assert "lies below" in faults_of(PACKAGE / "models" / "x.py", below)[0]
     assert "trainer" in faults_of(PACKAGE / "models" / "x.py", "import lightning.pytorch as pl")[0]
     assert "nothing of ours" in faults_of(PACKAGE / "media.py", "from multimodal.errors import DataError")[0]

@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from multimodal.data.digits import write_digits
 from multimodal.data.download import exit_code
+from multimodal.data.images.digits import write_digits
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -60,11 +60,13 @@ class Cache:
         self.capacity = capacity
         options: Any = {"device": device, "dtype": dtype}
         try:
-            self.layers = [LayerCache(torch.zeros(shape, **options), torch.zeros(shape, **options)) for _ in range(layers)]
+            self.layers = [
+                LayerCache(torch.zeros(shape, **options), torch.zeros(shape, **options)) for _ in range(layers)
+            ]
         except RuntimeError as error:  # also what CUDA raises
             raise ArgumentError(
-                f"There is no memory for the keys and values of {batch:,} texts of {capacity:,} tokens: ask for fewer "
-                "new tokens, beams or texts at a time."
+                f"There is no memory for the keys and values of {batch:,} x {capacity:,} tokens: ask for fewer new "
+                "tokens, beams or texts at a time."
             ) from error
         self.lengths: Int[Tensor, " b"] = torch.zeros(batch, dtype=torch.long, device=device)
         self.counts = [0] * batch  # the same, known without asking the device

@@ -14,7 +14,6 @@ from multimodal.checkpoint.kinds import AnyConfig, AnyModel, build
 from multimodal.models.image_encoder import TimmEncoder, TimmEncoderConfig
 from multimodal.tokenizers.text import TextTokenizer
 
-
 # On the "meta" device these would do nothing either, but torch imports its compiler to do it: 1.5 seconds.
 _DRAWING = ("normal_", "uniform_", "erfinv_", "trunc_normal_", "kaiming_uniform_")
 

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, and print; the exit code."""
     from rich.console import Console
 
-    from multimodal.data.check import check
+    from multimodal.data.images.check import check
 
     report = check(arguments.path, separator=arguments.separator or None)
     if arguments.json:

@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Data, check, training, predictions; each announced by one line."""
     import torch
 
-    from multimodal.data.check import check
-    from multimodal.data.digits import write_digits
+    from multimodal.data.images.check import check
+    from multimodal.data.images.digits import write_digits
     from multimodal.finetuning import finetune
 
     out: Path = arguments.out

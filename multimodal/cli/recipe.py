@@ -28,7 +28,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from multimodal.checkpoint import save
 from multimodal.checkpoint.kinds import rebuilt
-from multimodal.data.digits import write_digits
+from multimodal.data.images.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
 
 HANDED_OVER = (

@@ -10,7 +10,7 @@ import torch
 
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.backbone.position import LearnedPosition, resize_grid
-from multimodal.data.samples import LabeledImages
+from multimodal.data.images.samples import LabeledImages
 from multimodal.errors import ArgumentError
 from multimodal.finetuning.settings import AdaptConfig
 from multimodal.models.classifier import Classifier, LinearHeadConfig

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from multimodal.data.augment import AugmentConfig
+from multimodal.data.images.augment import AugmentConfig
 from multimodal.finetuning.settings import AdaptConfig, FinetuneConfig, LoopConfig, LossConfig
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from multimodal import metrics
 from multimodal.config import to_plain
-from multimodal.data.image_data import LabeledImageData
-from multimodal.data.samples import LabeledImages, Skipped
+from multimodal.data.images.data_modules import LabeledImageData
+from multimodal.data.images.samples import LabeledImages, Skipped
 from multimodal.errors import DataError
 from multimodal.finetuning.held_out import HeldOut
 from multimodal.finetuning.plan import Plan

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from multimodal.config import from_plain, to_plain
-from multimodal.data.samples import LabeledImages, Sample, Skipped
+from multimodal.data.images.samples import LabeledImages, Sample, Skipped
 from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.run import FILES, write_json
 from multimodal.finetuning.settings import FinetuneConfig, check

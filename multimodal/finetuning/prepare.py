@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from multimodal.data.duplicates import find_duplicates
-from multimodal.data.image_data import LabeledImageData, with_validation
-from multimodal.data.inspect import ImageFacts, inspect_images, leave_out_unreadable
-from multimodal.data.read import read_labeled_images
-from multimodal.data.samples import LabeledImages
+from multimodal.data.images.data_modules import LabeledImageData, with_validation
+from multimodal.data.images.duplicates import find_duplicates
+from multimodal.data.images.inspect import ImageFacts, inspect_images, leave_out_unreadable
+from multimodal.data.images.read import read_labeled_images
+from multimodal.data.images.samples import LabeledImages
 from multimodal.errors import DataError
 from multimodal.models.classifier import Classifier
 from multimodal.progress import track

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from multimodal.data.samples import Skipped
-from multimodal.data.shards import MEMBER, read_bytes
+from multimodal.data.images.samples import Skipped
+from multimodal.data.images.shards import MEMBER, read_bytes
 from multimodal.errors import DataError
 from multimodal.finetuning.held_out import HeldOut, Mistake, top_confusions, worst_mistakes
 from multimodal.finetuning.report_words import calibration, key_figures, listed, percent, verdict

@@ -62,8 +62,11 @@ class Run:
     def model(self) -> Classifier:
         """The trained classifier, on the CPU in float32."""
         from multimodal.checkpoint import load_folder
+        from multimodal.models.classifier import Classifier
 
-        return load_folder(self.folder / "model")
+        model = load_folder(self.folder / "model")
+        assert isinstance(model, Classifier)  # a run writes no other
+        return model
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from multimodal.config import read_value
-from multimodal.data.augment import AugmentConfig
+from multimodal.data.images.augment import AugmentConfig
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.tasks.optimizer import OptimizerConfig
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from multimodal.checkpoint import save
 from multimodal.config import to_plain
-from multimodal.data.samples import LabeledImages, Skipped
+from multimodal.data.images.samples import LabeledImages, Skipped
 from multimodal.errors import ArgumentError
 from multimodal.finetuning import train
 from multimodal.finetuning.adapt import adapt

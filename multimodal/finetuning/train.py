@@ -22,8 +22,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from multimodal.backbone.lora import merged_state_dict
 from multimodal.checkpoint.fit import difference
-from multimodal.data.image_data import LabeledImageData
-from multimodal.data.samples import LabeledImages
+from multimodal.data.images.data_modules import LabeledImageData
+from multimodal.data.images.samples import LabeledImages
 from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.callbacks import GradualUnfreezing, History, Saver
 from multimodal.finetuning.settings import FinetuneConfig

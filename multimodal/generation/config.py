@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from multimodal.errors import ArgumentError
 
-
 _MOST_BEAMS = 1000  # each holds a row of the cache; more would fill the memory instead of being refused
 
 
@@ -63,7 +62,9 @@ class BeamConfig:
 
     def __post_init__(self) -> None:
         _check("the number of beams", self.width, _whole(self.width, 1, _MOST_BEAMS), f"from 1 to {_MOST_BEAMS:,}")
-        _check("n_best", self.n_best, _whole(self.n_best, 1, self.width), f"from 1 to the number of beams, {self.width}")
+        _check(
+            "n_best", self.n_best, _whole(self.n_best, 1, self.width), f"from 1 to the number of beams, {self.width}"
+        )
         penalty = self.length_penalty  # lengths are raised to it
         _check("length_penalty", penalty, _number(penalty) and abs(penalty) <= 20, "a number from -20 to 20")
 

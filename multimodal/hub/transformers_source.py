@@ -83,9 +83,9 @@ def read_published(folder: Path) -> Published:
             f"{nearest(str(kind), known)} Image models come from timm, as 'timm:NAME'."
         )
     fields = Fields(config)
-    if config.get("auto_map"):
-        raise fields.wrong("auto_map", "the model brings code of its own, and no code of a model is ever run")
     try:
+        if config.get("auto_map"):
+            raise fields.wrong("auto_map", "the model brings code of its own, and no code of a model is ever run")
         fields.only(pruned_heads={}, quantization_config={})
         return family.read(config, generation)
     except (ArgumentError, DataError) as error:  # a value may also be one that our own configs refuse

@@ -2,7 +2,7 @@
 
 `files.py`: finding files, opening them without surprises. `opening.py`: any source to a Pillow image whose header has
 been read and judged. `images.py`: its pixels, upright and RGB. Resizing to a model's input is not here
-(`tokenizers/image_transform.py`), nor is what is wrong with a whole data set (`data/check.py`).
+(`tokenizers/image_transform.py`), nor is what is wrong with a whole data set (`data/images/check.py`).
 
 No setting of Pillow is changed, and every function may be called from several threads.
 """

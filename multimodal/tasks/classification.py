@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Accuracy, AveragePrecision, F1Score, MeanMetric, Metric
 
-from multimodal.data.image_dataset import ImageItems
+from multimodal.data.images.dataset import ImageItems
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.mixing import MixConfig
 from multimodal.tasks.optimizer import OptimizerConfig

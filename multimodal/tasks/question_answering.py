@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from multimodal.data.question_data import WholeQuestions
+from multimodal.data.text.question_data import WholeQuestions
 from multimodal.losses import span_loss
 from multimodal.metrics import answer_scores
 from multimodal.models.text_answers import best_answers

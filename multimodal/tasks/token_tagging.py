@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric, SumMetric
 
-from multimodal.data.text_task_batches import word_tags
+from multimodal.data.text.task_batches import word_tags
 from multimodal.losses import IGNORE
 from multimodal.metrics import entities
 from multimodal.models.text_heads import TokenTagger

@@ -117,7 +117,9 @@ def clean(text: Text) -> str:
     if isinstance(text, bytes):
         return text.decode("utf-8", errors="replace")
     if not isinstance(text, str):
-        raise ArgumentError(f"{text!r} is of type {type(text).__name__} and no text; give a str, or the bytes of UTF-8.")
+        raise ArgumentError(
+            f"{text!r} is of type {type(text).__name__} and no text; give a str, or the bytes of UTF-8."
+        )
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 

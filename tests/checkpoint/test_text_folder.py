@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -173,3 +175,11 @@ def test_a_changed_model_is_refused(tmp_path):
     model.embedding.words = torch.nn.Embedding(10, 16)
     with pytest.raises(ArgumentError, match=r"'embedding\.words\.weight' has shape 10 x 16"):
         save(model, tmp_path / "m")
+
+
+def test_loading_waits_for_no_compiler(tmp_path):
+    """torch imports its compiler, 1.5 seconds, where random numbers are drawn for tensors without memory."""
+    folder = save(gpt(), tmp_path / "m")
+    code = f"import sys; from multimodal.hub import load; load({str(folder)!r}); print('torch._dynamo' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"

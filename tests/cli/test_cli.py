@@ -255,6 +255,7 @@ def test_a_library_that_fails_on_import_is_found(monkeypatch, tmp_path):
     finding = doctor.check_import("broken_vision")
     assert finding.state == "broken"
     assert finding.detail == "RuntimeError: operator torchvision::nms does not exist"
+    assert finding.cure == "pip install --force-reinstall broken_vision"
 
 
 def test_disk_space_is_judged(monkeypatch, tmp_path):

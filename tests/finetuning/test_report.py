@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from multimodal.data.samples import Skipped
+from multimodal.data.images.samples import Skipped
 from multimodal.finetuning import plots, report
 from multimodal.finetuning.held_out import HeldOut
 from multimodal.finetuning.report import ReportData, write_report

@@ -207,7 +207,7 @@ def test_answers_come_from_the_context():
     assert "" in {a.text for a in model.answer("where ?", context, top=1000, null=True)}
     with pytest.raises(ArgumentError, match="The context is empty"):
         model.answer("where ?", " ")
-    with pytest.raises(ArgumentError, match="leaves 0 for new text"):
+    with pytest.raises(ArgumentError, match=r"The question has 73 tokens.*shorten the question"):
         model.answer("where " * 70, context)
     with pytest.raises(ArgumentError, match="top is 0"):
         model.answer("where ?", context, top=0)

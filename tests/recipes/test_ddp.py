@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from multimodal.data.digits import write_digits
+from multimodal.data.images.digits import write_digits
 from multimodal.hub import load
 
 ARGUMENTS = (

@@ -5,10 +5,10 @@ import torch
 from tiny_text_models import KINDS, TAGS, bytelevel, gpt, randomized, wordpiece
 from torch.nn import functional as F
 
-from multimodal.data.question_data import WholeQuestions, whole_questions
-from multimodal.data.question_windows import QuestionConfig, question_windows
-from multimodal.data.text_rows import Answer, ChoiceQuestion, LabeledText, Question, TaggedWords
-from multimodal.data.text_task_batches import ChoiceConfig, ClassificationConfig, TaggingConfig
+from multimodal.data.text.question_data import WholeQuestions, whole_questions
+from multimodal.data.text.question_windows import QuestionConfig, question_windows
+from multimodal.data.text.rows import Answer, ChoiceQuestion, LabeledText, Question, TaggedWords
+from multimodal.data.text.task_batches import ChoiceConfig, ClassificationConfig, TaggingConfig
 from multimodal.errors import ArgumentError
 from multimodal.losses import IGNORE
 from multimodal.metrics import answer_f1, entity_scores, exact_match

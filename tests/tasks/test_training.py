@@ -9,10 +9,10 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_text_models import bytelevel, wordpiece
 
-from multimodal.data.packing import PackedConfig
-from multimodal.data.text_data import LanguageModelData
-from multimodal.data.text_objectives import CausalConfig, MaskedConfig
-from multimodal.data.text_tokens import tokens_in_memory
+from multimodal.data.text.data_modules import LanguageModelData
+from multimodal.data.text.objectives import CausalConfig, MaskedConfig
+from multimodal.data.text.packing import PackedConfig
+from multimodal.data.text.tokens import tokens_in_memory
 from multimodal.losses import IGNORE
 from multimodal.presets import bert, gpt2, t5
 from multimodal.tasks.language_modeling import LanguageModelingTask
