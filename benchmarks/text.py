@@ -54,12 +54,13 @@ def write_models(root: Path, names: set[str]) -> dict[str, str]:
 
     small: dict[str, Any] = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
     still: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    t5: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8, "decoder_start_token_id": 0}
+    t5: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
+    t5 |= {"decoder_start_token_id": 0, "eos_token_id": None}
     makers = {
         "decoding": lambda: GPT2LMHeadModel(GPT2Config(bos_token_id=None, eos_token_id=None)),
         "encoding": lambda: BertModel(BertConfig(num_hidden_layers=6), add_pooling_layer=False),
         "training": lambda: GPT2LMHeadModel(GPT2Config(**small, **still)),
-        "translating": lambda: T5ForConditionalGeneration(T5Config(**t5, eos_token_id=None)),
+        "translating": lambda: T5ForConditionalGeneration(T5Config(**t5)),
     }
     folders = {}
     for name in names:

@@ -1,8 +1,6 @@
-"""The demo from its first line to its last, with one epoch instead of ninety."""
+"""The demo from its first line to its last, with one epoch instead of all."""
 
 from __future__ import annotations
-
-import functools
 
 import torch
 
@@ -13,7 +11,11 @@ from multimodal.errors import DataError
 
 
 def test_the_demo_ends_with_a_report_predictions_and_the_next_command(tmp_path, monkeypatch, capsys):
-    short = functools.partial(multimodal.finetuning.finetune, epochs=1, baseline=False)
+    whole = multimodal.finetuning.finetune
+
+    def short(folder, **settings):
+        return whole(folder, **(settings | {"epochs": 1, "baseline": False}))
+
     monkeypatch.setattr(multimodal.finetuning, "finetune", short)
     out = tmp_path / "demo"
     assert cli.main(["demo", "--out", str(out)]) == 0
