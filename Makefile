@@ -16,7 +16,7 @@ help:
 	@echo "make demo     write the handwritten digits as images, check them, fine-tune a small ViT, classify three"
 	@echo "make test     the tests: no GPU, no network"
 	@echo "make check    ruff and pyright"
-	@echo "make bench    this package beside timm, on this machine"
+	@echo "make bench    this package beside timm, transformers and CTranslate2, on this machine"
 	@echo "make install  the virtual environment alone, in $(VENV)"
 	@echo "make clean    remove what these commands wrote, except $(VENV)"
 	@echo
@@ -37,6 +37,7 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/vit.py $(ARGS)
+	$(BIN)/python benchmarks/text.py $(ARGS)
 
 install: $(INSTALLED)
 

@@ -169,6 +169,19 @@ def compare(
     )
 
 
+def outputs_differ(
+    ours: tuple[str, Callable[..., Step], dict[str, Any]],
+    peer: tuple[str, Callable[..., Step], dict[str, Any]],
+    difference: Callable[[Any, Any], float],
+) -> float:
+    """How much the outputs of two steps differ that are not timed, each made in a process of its own."""
+    a, b = (Worker(make, arguments) for _, make, arguments in (ours, peer))
+    differs = difference(a.output, b.output)
+    a.close()
+    b.close()
+    return differs
+
+
 def matrix_product_rate(dtype: str, size: int = 2048) -> float:
     """FLOP/s of a square matrix product of random numbers on this machine: the ceiling of a transformer."""
     import torch

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from multimodal.generation.rows import Generated
+    from multimodal.generation.rows import Generated, Step
     from multimodal.models.encoder_decoder import EncoderDecoder
     from multimodal.models.language_model import LanguageModel
 
@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = _texts(arguments)
 
     from multimodal.hub import load
+    from multimodal.models.language_model import LanguageModel
     from multimodal.models.text_options import settings
 
     model: Any = load(arguments.model, device=arguments.device, dtype=arguments.dtype)
@@ -80,9 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
         options["draft"] = draft
     prompts: list[Any] = [_messages(text, arguments.system) for text in texts] if arguments.chat else texts
     if len(texts) == 1 and streams and not arguments.json:
-        _print_pieces(model.stream(prompts[0], **options))
+        full = _print_pieces(_steps(model, prompts[0], options))
     else:
-        _print_all(model, texts, prompts, options, arguments)
+        full = _print_all(model, texts, prompts, options, arguments)
+    if full:
+        ends = "The text ends" if len(texts) == 1 else f"{full} of {len(texts)} texts end"
+        most = f"{model.config.embedding.max_length:,} tokens"
+        counted = ", the prompt's included" if isinstance(model, LanguageModel) else ""
+        print(f"{ends} where the model can read no further: at {most}{counted}.", file=sys.stderr)
     return 0
 
 
@@ -130,14 +136,31 @@ def _messages(text: str, system: str | None) -> list[dict[str, str]]:
     return [*first, {"role": "user", "content": text}]
 
 
-def _print_pieces(pieces: Iterator[str]) -> None:
-    """Print text as it comes, and end the line also when it is cut short."""
+def _steps(model: Any, prompt: Any, options: dict[str, Any]) -> Iterator[Step]:
+    from multimodal.models.language_model import LanguageModel
+    from multimodal.models.text_generation import stream_target, stream_text
+
+    rest: Any = {name: value for name, value in options.items() if name not in ("draft", "truncate")}
+    if isinstance(model, LanguageModel):
+        reading = {"draft": options.get("draft"), "prefix": None, "truncate": options["truncate"]}
+        return stream_text(model, prompt, **reading, options=rest)
+    return stream_target(model, prompt, truncate=options["truncate"], options=rest)
+
+
+def _print_pieces(steps: Iterator[Step]) -> int:
+    """Print text as it comes, and end the line also when it is cut short; whether the model's room ended it, as 0 or 1.
+
+    Whatever else ends a text was asked for.
+    """
+    full = 0
     try:
-        for piece in pieces:
-            sys.stdout.write(_shown(piece))
+        for step in steps:
+            sys.stdout.write(_shown(step.text))
             sys.stdout.flush()
+            full = int(step.finish == "context")
     finally:
         print(flush=True)
+    return full
 
 
 def _print_all(
@@ -146,21 +169,27 @@ def _print_all(
     prompts: Sequence[Any],
     options: dict[str, Any],
     arguments: argparse.Namespace,
-) -> None:
-    """Print what each prompt gives as soon as those that go through the model with it are done."""
+) -> int:
+    """Print what each prompt gives as soon as those that go through the model with it are done.
+
+    Returns how many ended because the model reads no more.
+    """
     from multimodal.progress import track
 
     starts: Any = range(0, len(prompts), arguments.batch_size)
     if not sys.stdout.isatty():  # lines that appear in the terminal are progress enough
         starts = track(starts, len(starts), "generating")
+    full = 0
     for start in starts:
         part = slice(start, start + arguments.batch_size)
         for text, found in zip(texts[part], model.complete(prompts[part], **options), strict=True):
+            full += any(one.finish == "context" for one in found)
             if arguments.json:
                 print(json.dumps({"prompt": text, "completions": [_plain(one) for one in found]}, ensure_ascii=False))
             else:
                 print(*(_shown(one.text or "") for one in found), sep="\n")
         sys.stdout.flush()
+    return full
 
 
 def _plain(one: Generated) -> dict[str, Any]:

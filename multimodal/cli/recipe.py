@@ -14,9 +14,11 @@ model lies as a folder for `mm.load` beside the logs, and its last scores go to 
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +32,9 @@ from multimodal.checkpoint import save
 from multimodal.checkpoint.kinds import rebuilt
 from multimodal.data.images.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
+from multimodal.finetuning.progress_bar import ProgressBar
 
-HANDED_OVER = (
-    "labels",
-    "texts",
-    "tokenizer",
-    "length",
-    "next_sentence",
-)  # from the data to the recipe, where that asks for them
+HANDED_OVER = ("labels", "texts", "tokenizer", "length", "next_sentence")  # from the data, where a recipe asks for them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +61,11 @@ class RecipeCLI(LightningCLI):
         for name in HANDED_OVER:
             if name in parameters and parameters[name].default is inspect.Parameter.empty:
                 parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """Our progress bar, unless there shall be none."""
+        if self.config[str(self.subcommand)].trainer.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"].append(ProgressBar())
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives weights and progress; it does not override what was asked for."""
@@ -105,6 +107,9 @@ def run(
 
     Ends the process with exit code 2 for a wrong argument, 1 for unusable data or a smoke run that did not learn.
     """
+    # Lightning recommends products of its makers at every start, and warns of what torch changed below it.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "Tip:" not in line.getMessage())
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
     try:
         if sys.argv[1:2] == ["smoke"]:
             _smoke(recipe, data, smoke, trainer, sys.argv[2:])

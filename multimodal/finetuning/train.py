@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
-    RichProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -26,6 +25,7 @@ from multimodal.data.images.data_modules import LabeledImageData
 from multimodal.data.images.samples import LabeledImages
 from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.callbacks import GradualUnfreezing, History, Saver
+from multimodal.finetuning.progress_bar import ProgressBar
 from multimodal.finetuning.settings import FinetuneConfig
 from multimodal.hub import best_dtype
 from multimodal.models.classifier import Classifier
@@ -174,7 +174,7 @@ def _read_checkpoint(path: Path, task: ClassificationTask) -> dict[str, Any]:
 
 
 def _optional(config: FinetuneConfig) -> list[Callback]:
-    callbacks: list[Callback] = [RichProgressBar(console_kwargs={"stderr": True})]
+    callbacks: list[Callback] = [ProgressBar()]
     if config.loop.ema:
         callbacks.append(EMAWeightAveraging(decay=config.loop.ema))
     if config.loop.patience:

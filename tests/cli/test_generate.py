@@ -11,7 +11,8 @@ from tiny_text_models import bert, gpt, llama, t5
 
 from multimodal.checkpoint import save
 from multimodal.cli import main
-from multimodal.models.language_model import LanguageModel
+from multimodal.generation.rows import Step
+from multimodal.models import text_generation
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,16 @@ def test_several_prompts_from_everywhere(folder, capsys, tmp_path, monkeypatch):
     assert out == "".join(f"{text}\n" for text in gpt().generate(["a", "one"], max_new_tokens=4))
 
 
+def test_a_text_that_ends_with_the_room_says_so(folder, capsys):
+    reads = gpt().config.embedding.max_length
+    out, err = run(capsys, folder, "a cat", "--max-new-tokens", 1000)
+    assert out == gpt().generate("a cat", max_new_tokens=1000) + "\n"
+    assert err == f"The text ends where the model can read no further: at {reads} tokens, the prompt's included.\n"
+    _, err = run(capsys, folder, "a cat", "dog", "--max-new-tokens", reads - 4)
+    assert err.startswith("1 of 2 texts end where the model can read no further")
+    assert run(capsys, folder, "a cat", "--max-new-tokens", 4)[1] == ""
+
+
 def test_scoring(folder, capsys):
     out, _ = run(capsys, folder, "a cat", "x", "--score")
     head, *lines = out.splitlines()
@@ -122,18 +133,19 @@ def test_translating(translator, capsys):
 
 
 def test_interrupted(folder, capsys, monkeypatch):
-    def stream(self, prompt, **options):
-        yield "so "
-        yield "far"
+    def stream(*_, **__):
+        yield Step(0, 1, 0.0, "so ", None)
+        yield Step(0, 2, 0.0, "far", None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LanguageModel, "stream", stream)
+    monkeypatch.setattr(text_generation, "stream_text", stream)
     out, err = run(capsys, folder, "a", status=130)
     assert out == "so far\n" and err == "multimodal generate: Stopped.\n"
 
 
 def test_a_terminal_is_not_commanded(folder, capsys, monkeypatch):
-    monkeypatch.setattr(LanguageModel, "stream", lambda self, prompt, **options: iter(["a\x1b[2Jb\x9b👩‍🔬\n"]))
+    step = Step(0, 1, 0.0, "a\x1b[2Jb\x9b👩‍🔬\n", "end")
+    monkeypatch.setattr(text_generation, "stream_text", lambda *_, **__: iter([step]))
     assert run(capsys, folder, "a")[0] == "a\x1b[2Jb\x9b👩‍🔬\n\n"
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     assert main(["generate", folder, "a"]) == 0

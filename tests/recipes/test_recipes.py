@@ -37,7 +37,8 @@ def test_the_docstring_states_paper_command_hardware_hours_and_number(path):
 def test_smoke(path):
     done = python(path, "smoke")
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert "smoke: learned" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("smoke: learned: ")
+    assert "Epoch 1" in done.stderr and not [word for word in ("Tip:", "LeafSpec", "v_num") if word in done.stderr]
 
 
 def test_what_the_data_give_is_no_argument():
