@@ -78,7 +78,7 @@ def only(out: Path) -> list[str]:
 def test_digits(tmp_path, capsys):
     out = tmp_path / "digits"
     assert script("digits").main([str(out)]) == 0
-    assert capsys.readouterr().out == f"The images are in {out}\n"
+    assert capsys.readouterr().out == f"The data are in {out}\n"
     images = read_labeled_images(out)
     assert images.labels == tuple("0123456789")
     assert (len(images.splits["train"]), len(images.splits["test"])) == (1437, 360)
@@ -163,7 +163,7 @@ def test_tinyshakespeare(source, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "CHECKSUM", checksum(b"To be\n"))
     out = tmp_path / "out" / "text"
     assert module.main([str(out)]) == 0
-    assert capsys.readouterr().out == f"The texts are in {out}\n"
+    assert capsys.readouterr().out == f"The data are in {out}\n"
     assert only(out) == ["text", "tinyshakespeare.txt"]
     assert list(read_texts(out)) == ["To be\n"]
 
@@ -222,7 +222,7 @@ def test_wnut17(source, tmp_path, monkeypatch):
     module = script("wnut17")
     files = {}
     for split, (name, _) in module.FILES.items():
-        (source / name).write_text(f"{split}\tO\nRick\tB-person\n\n")
+        (source / name).write_text(f"{Path(split).stem}\tO\nRick\tB-person\n\n")
         files[split] = (name, checksum((source / name).read_bytes()))
     monkeypatch.setattr(module, "FILES", files)
     monkeypatch.setattr(module, "SOURCE", source.as_uri())
@@ -234,18 +234,21 @@ def test_wnut17(source, tmp_path, monkeypatch):
     assert [samples[0].words[0] for samples in data.splits.values()] == ["train", "val", "test"]  # pyright: ignore
 
 
-def test_squad(source, tmp_path, monkeypatch):
-    module = script("squad")
+@pytest.mark.parametrize(("name", "parts"), [("squad", ["train", "val"]), ("xquad", ["de", "en", "es"])])
+def test_squad_and_xquad(name, parts, source, tmp_path, monkeypatch):
+    module = script(name)
     asked = {"id": "a", "question": "Who?", "answers": [{"text": "Anna", "answer_start": 0}]}
     text = json.dumps({"data": [{"paragraphs": [{"context": "Anna did.", "qas": [asked]}]}]})
-    for name, _ in module.FILES.values():
-        (source / name).write_text(text)
-    monkeypatch.setattr(module, "FILES", {s: (name, checksum(text.encode())) for s, (name, _) in module.FILES.items()})
+    files = {here: (there, checksum(text.encode())) for here, (there, _) in module.FILES.items()}
+    for there, _ in files.values():
+        (source / there).write_text(text)
+    monkeypatch.setattr(module, "FILES", files)
     monkeypatch.setattr(module, "SOURCE", source.as_uri())
     out = tmp_path / "out" / "text"
     assert module.main([str(out)]) == 0
-    assert only(out) == ["text", "train.json", "val.json"]
-    assert {split: len(samples) for split, samples in read_questions(out).splits.items()} == {"train": 1, "val": 1}
+    assert only(out) == sorted(["text", *(f"{part}.json" for part in parts)])
+    for part in parts:
+        assert [len(samples) for samples in read_questions(out / f"{part}.json").splits.values()] == [1]
 
 
 def test_multi30k(source, tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ python data/cifar10/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from multimodal.data.download import all_or_nothing, download, exit_code, unpack
+from multimodal.data.download import all_or_nothing, download, run_script, unpack
 from multimodal.errors import DataError
 from multimodal.progress import track
 
@@ -55,10 +54,7 @@ def _records(file: Path) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "images", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out))
+    return run_script(prepare, __doc__, Path(__file__).parent / "images", argv)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,16 @@ python data/digits/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from multimodal.data.download import exit_code
+from multimodal.data.download import run_script
 from multimodal.data.images.digits import write_digits
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write OUT/train and OUT/test, one folder of PNGs for each digit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "images", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: write_digits(arguments.out))
+    return run_script(write_digits, __doc__, Path(__file__).parent / "images", argv)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     languages = ("en", "de", "fr", "cs")
     parser.add_argument("--languages", nargs="+", choices=languages, default=["en", "de"], help="(default: en de)")
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out, arguments.languages), "texts")
+    return exit_code(lambda: prepare(arguments.out, arguments.languages))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ python data/oxford_pet/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code, unpack
+from multimodal.data.download import all_or_nothing, download, run_script, unpack
 
 SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
 ARCHIVES = {
@@ -45,10 +44,7 @@ def prepare(out: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "images", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out))
+    return run_script(prepare, __doc__, Path(__file__).parent / "images", argv)
 
 
 if __name__ == "__main__":

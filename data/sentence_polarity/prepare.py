@@ -5,12 +5,11 @@ python data/sentence_polarity/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code, unpack
+from multimodal.data.download import all_or_nothing, download, run_script, unpack
 
 URL = "https://storage.googleapis.com/seldon-datasets/sentence_polarity_v1/rt-polaritydata.tar.gz"
 CHECKSUM = "sha256:a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"
@@ -33,10 +32,7 @@ def prepare(out: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "text", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out), "texts")
+    return run_script(prepare, __doc__, Path(__file__).parent / "text", argv)
 
 
 if __name__ == "__main__":

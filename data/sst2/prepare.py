@@ -5,12 +5,11 @@ python data/sst2/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code, unpack
+from multimodal.data.download import all_or_nothing, download, run_script, unpack
 
 URL = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
 CHECKSUM = "sha256:d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa"
@@ -31,10 +30,7 @@ def prepare(out: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "text", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out), "texts")
+    return run_script(prepare, __doc__, Path(__file__).parent / "text", argv)
 
 
 if __name__ == "__main__":

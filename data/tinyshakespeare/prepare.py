@@ -5,11 +5,10 @@ python data/tinyshakespeare/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code
+from multimodal.data.download import all_or_nothing, download, run_script
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 CHECKSUM = "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -24,10 +23,7 @@ def prepare(out: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "text", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out), "texts")
+    return run_script(prepare, __doc__, Path(__file__).parent / "text", argv)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python data/wikitext103/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
@@ -13,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code, unpack
+from multimodal.data.download import all_or_nothing, download, run_script, unpack
 
 URL = "https://wikitext.smerity.com/wikitext-103-raw-v1.zip"
 CHECKSUM = "sha256:91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794"
@@ -54,10 +53,7 @@ def articles(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "text", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out), "texts")
+    return run_script(prepare, __doc__, Path(__file__).parent / "text", argv)
 
 
 if __name__ == "__main__":

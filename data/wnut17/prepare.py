@@ -5,23 +5,16 @@ python data/wnut17/prepare.py [OUT]
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from multimodal.data.download import all_or_nothing, download, exit_code
+from multimodal.data.download import download_files, run_script
 
 SOURCE = "https://raw.githubusercontent.com/leondz/emerging_entities_17/master"
-FILES = {  # split: file, checksum
-    "train": (
-        "wnut17train.conll",
-        "sha256:731820e13f71af324c6b55a1575ec2ce59fbaa2a0806f8f0400b98d56cd6a7a5",
-    ),
-    "val": (
-        "emerging.dev.conll",
-        "sha256:e053b752b8155113ca66e7db08af5f2f5f43ab993694e4774f1ec5bad42312d8",
-    ),
-    "test": (
+FILES = {  # name here: name there, checksum
+    "train.conll": ("wnut17train.conll", "sha256:731820e13f71af324c6b55a1575ec2ce59fbaa2a0806f8f0400b98d56cd6a7a5"),
+    "val.conll": ("emerging.dev.conll", "sha256:e053b752b8155113ca66e7db08af5f2f5f43ab993694e4774f1ec5bad42312d8"),
+    "test.conll": (
         "emerging.test.annotated",
         "sha256:2aa79b764e56ec9264a1b30fdd9b70195bd00ff400b62edd8f399d5f13c178f0",
     ),
@@ -30,22 +23,12 @@ FILES = {  # split: file, checksum
 
 def prepare(out: Path) -> Path:
     """Download into out/train.conll, out/val.conll and out/test.conll."""
-    with all_or_nothing(out) as folder:
-        files = {
-            split: download(f"{SOURCE}/{name}", out.parent / name, checksum=checksum)
-            for split, (name, checksum) in FILES.items()
-        }
-        for split, file in files.items():
-            file.rename(folder / f"{split}.conll")
-    return out
+    return download_files(out, SOURCE, FILES)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Read the arguments and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", nargs="?", type=Path, default=Path(__file__).parent / "text", metavar="OUT")
-    arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out), "texts")
+    return run_script(prepare, __doc__, Path(__file__).parent / "text", argv)
 
 
 if __name__ == "__main__":

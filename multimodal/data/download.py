@@ -5,6 +5,7 @@ The scripts `data/*/prepare.py` use these; each knows its own source, checksum a
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import http.client
 import math
@@ -16,7 +17,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -97,10 +98,36 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def exit_code(prepare: Callable[[], Path], what: str = "images") -> int:
+def download_files(out: Path, source: str, files: Mapping[str, tuple[str, str]]) -> Path:
+    """The files of a data set that is not packed, all in `out`: name there -> (name below the URL `source`, checksum).
+
+    Raises:
+        DataError: as for `download`; or `out` exists and is not empty.
+    """
+    with all_or_nothing(out) as folder:
+        # None is moved before all have come, so that an interruption keeps those that are there.
+        found = [
+            download(f"{source}/{name}", out.parent / name, checksum=checksum) for name, checksum in files.values()
+        ]
+        for name, file in zip(files, found, strict=True):
+            file.rename(folder / name)
+    return out
+
+
+def run_script(prepare: Callable[[Path], Path], about: str | None, out: Path, argv: Sequence[str] | None) -> int:
+    """A script `about` a data set whose one argument is the folder to write, by default `out`; its exit code."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=out, metavar="OUT", help=f"(default: {out.name}/ beside it)"
+    )
+    arguments = parser.parse_args(argv)
+    return exit_code(lambda: prepare(arguments.out))
+
+
+def exit_code(prepare: Callable[[], Path]) -> int:
     """Run `prepare` as a script: prints the folder that it made, or one sentence; 0 done, 1 failed."""
     try:
-        print(f"The {what} are in {prepare()}")
+        print(f"The data are in {prepare()}")
     except (DataError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
