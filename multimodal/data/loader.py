@@ -133,10 +133,8 @@ class ResumableLoader:
             world=world,
             sizes=sizes,
         )
-        self.sampler = self.batch_sampler = (
-            order  # by these names Lightning finds `set_epoch`, and no shuffling to undo
-        )
-        self.batch_size = batch_size
+        self.sampler = self.batch_sampler = order  # so Lightning finds `set_epoch`, and no shuffling to undo
+        self.batch_size, self._step = batch_size, batch_size * world  # items of one batch of all processes
         self.loader = DataLoader(
             dataset,
             batch_sampler=order,
@@ -173,9 +171,15 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: read by Lightning when it saves a checkpoint."""
-        return {"given": self.given, "epoch": self.sampler.epoch, "shift": self.sampler.shift}
+        return {"given": self.given, "epoch": self.sampler.epoch, "shift": self.sampler.shift, "step": self._step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there at the next iteration."""
-        self._skip, self._epoch = state["given"], state.get("epoch")  # older checkpoints have no epoch
+        """Go on from there at the next iteration.
+
+        With batches of another size or another number of processes, a part of a batch may come again; none is left out,
+        unless `sizes` bring the items into another order then.
+        """
+        items = state["given"] * state.get("step", self._step)  # older checkpoints have neither this nor an epoch
+        self._skip = items // self._step if items < self.sampler.length else len(self)
+        self._epoch = state.get("epoch")
         self.sampler.shift = state.get("shift", 0)

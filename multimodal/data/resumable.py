@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
 from multimodal.data.loader import ResumableLoader
+from multimodal.errors import DataError
 
 
 class ResumableData(LightningDataModule):
@@ -66,13 +67,24 @@ class ResumableData(LightningDataModule):
     def _loader(
         self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any], **options: Any
     ) -> ResumableLoader:
+        """A loader for this process.
+
+        Raises:
+            DataError: there are fewer items than processes.
+        """
         trainer = self.trainer
+        count, world = len(cast(Any, dataset)), trainer.world_size if trainer else 1
+        if count < world:
+            raise DataError(
+                f"The {'training' if options.get('shuffle') else 'validation or test'} split has {count} of its items "
+                f"for {world} processes, and each needs one: give it more data, or the training fewer devices."
+            )
         return ResumableLoader(
             dataset,
             collate=collate,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
-            world=trainer.world_size if trainer else 1,
+            world=world,
             workers=self.workers,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             **options,

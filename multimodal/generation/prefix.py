@@ -74,8 +74,9 @@ class Prefix:
             DataError: it cannot be written.
         """
         target = Path(path)
-        header = {"format": FORMAT, "ids": json.dumps(self.ids), "model": self.model}
-        content = save({name: tensor.cpu().contiguous() for name, tensor in self.state.items()}, header)
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.state.items()}
+        header = {"format": FORMAT, "ids": json.dumps(self.ids), "model": self.model, "checksum": _checksum(state)}
+        content = save(state, header)
         partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +100,8 @@ class Prefix:
                 if header.get("format") != FORMAT:
                     raise DataError(f"{path} is not a prefix; `Prefix.save` writes them.")
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                if header["checksum"] != _checksum(state):
+                    raise DataError(f"The prefix {path} is damaged (wrong checksum); read and save it again.")
                 return cls(tuple(json.loads(header["ids"])), state, header["model"])
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise DataError(f"The prefix {path} cannot be read: {error}.") from error
@@ -118,6 +121,14 @@ def fingerprint(model: nn.Module) -> str:
     parts = [_sample(tensor.detach()) for tensor in tensors.values() if tensor.numel()]
     numbers = torch.cat(parts).cpu().numpy().tobytes() if parts else b""
     return hashlib.blake2b(json.dumps([config, shapes]).encode() + numbers, digest_size=16).hexdigest()
+
+
+def _checksum(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ TEMPLATE = "Input: {input}\nOutput: {output}"
 
 def few_shot(
     instruction: str = "",
-    examples: Sequence[tuple[str, str]] = (),
+    examples: Sequence[Sequence[str]] = (),
     query: str = "",
     *,
     template: str = TEMPLATE,
@@ -36,16 +36,19 @@ def few_shot(
         separator: between instruction, examples and query.
 
     Raises:
-        ArgumentError: a template with other fields.
+        ArgumentError: a template with other fields, or an example that is no pair.
     """
     fields = _fields(template)
     if fields != list(FIELDS):
         named = next((name for name in fields if name not in FIELDS), None)
         clue = f"{{{named}}} is unknown.{nearest(named, FIELDS)}" if named else "One is missing, twice there or last."
         raise ArgumentError(f"A template has the field {{input}} and behind it {{output}}, once each. {clue}")
-    opening = template[: template.index("{output}")]
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in examples):
+        raise ArgumentError("Each example is a pair: an input and its output.")
     shown = [template.format(input=given, output=answer) for given, answer in examples]
-    parts = [*([instruction] if instruction else []), *shown, opening.format(input=query).rstrip(" ")]
+    opening = template.format(input=query, output="\0")
+    opening = opening[: opening.rindex("\0")].rstrip(" ")
+    parts = [*([instruction] if instruction else []), *shown, opening]
     return separator.join(parts)
 
 

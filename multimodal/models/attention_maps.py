@@ -8,9 +8,7 @@ Axes: l layers · h heads · t tokens that look · s tokens that are looked at
 
 from __future__ import annotations
 
-import io
 import math
-import secrets
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from multimodal.errors import ArgumentError
+from multimodal.models.png import png_bytes, write_png
 from multimodal.models.text_input import device_of, tokenizer_of
 from multimodal.models.watching import evaluating, recorded
 from multimodal.tokenizers.encoded import Encoded
@@ -63,24 +62,13 @@ class AttentionMaps:
 
         Raises:
             ArgumentError: as `image`.
-            OSError: it cannot be written.
+            DataError: it cannot be written.
         """
-        path = Path(path)
-        picture = self.image(layers=layers, heads=heads)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{secrets.token_hex(4)}.partial")
-        try:
-            picture.save(temporary, format="PNG")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return write_png(self.image(layers=layers, heads=heads), path)
 
     def _repr_png_(self) -> bytes:
         """The picture, for notebooks."""
-        stream = io.BytesIO()
-        self.image().save(stream, format="PNG")
-        return stream.getvalue()
+        return png_bytes(self.image())
 
 
 def text_maps(model: Any, text: str, pair: str | None) -> AttentionMaps:

@@ -8,8 +8,6 @@ Axes: h, w pixels of the original · y, x rows and columns of the model's grid
 
 from __future__ import annotations
 
-import io
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,8 @@ import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from multimodal.models.png import png_bytes, write_png
 
 _SMALLEST, _LARGEST = 448, 1024  # pixels of the longer side of the picture
 _COLOURS = "inferno"  # of matplotlib: brightness grows evenly with relevance, also in print and for the colour-blind
@@ -53,22 +53,13 @@ class Explanation:
         """Write the overlay as a PNG, in full or not at all; the path.
 
         Raises:
-            OSError: it cannot be written.
+            DataError: it cannot be written.
         """
-        path = Path(path)
-        temporary = path.with_name(f".{secrets.token_hex(4)}.partial")
-        try:
-            temporary.write_bytes(self._repr_png_())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return write_png(self.image(), path)
 
     def _repr_png_(self) -> bytes:
         """The picture, for notebooks."""
-        stream = io.BytesIO()
-        self.image().save(stream, format="PNG")
-        return stream.getvalue()
+        return png_bytes(self.image())
 
     def _over(self, size: tuple[int, int]) -> Float[Tensor, "h w"]:
         """Relevance of each pixel of the original resized to `size` (width, height), interpolated linearly."""

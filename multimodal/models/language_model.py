@@ -216,9 +216,15 @@ class LanguageModel(nn.Module):
         """A beginning that many prompts share (a text, messages or ids), read once; `.save(path)` keeps it on disk.
 
         `generate(prompt, prefix=...)` then gives what a prompt with its tokens in front would.
+
+        Raises:
+            ArgumentError: several texts, or one that is empty or longer than the model reads.
         """
+        texts, single = several_prompts(text)
+        if not single:
+            raise ArgumentError(f"A prefix is one text, and a list of {len(texts)} was given.")
         with evaluating(self):
-            return Prefix.read(self, prompt_rows(self, several_prompts(text)[0], begins=True)[0])
+            return Prefix.read(self, prompt_rows(self, texts, begins=True)[0])
 
     def score(self, texts: Any, *, given: Any = "", batch_size: int = 16) -> list[TextScore]:
         """How likely each text is: `.logprob`, `.logprobs` of its tokens, `.perplexity`.

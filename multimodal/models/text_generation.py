@@ -84,6 +84,7 @@ def complete_texts(
 ) -> list[list[Generated]]:
     """See `LanguageModel.complete`."""
     config = settings(model.config.generation, model.tokenizer, options)
+    check_helpers(model, draft, prefix)
     rows = prompt_rows(model, prompts, begins=prefix is None)
     found: list[list[Generated]] = [[] for _ in rows]
     reading = {"max_new_tokens": config.max_new_tokens, "prefix": prefix, "truncate": truncate}
@@ -107,6 +108,7 @@ def stream_text(
     if not single:
         raise ArgumentError("Only one prompt can be streamed at a time; use generate for several.")
     config = settings(model.config.generation, model.tokenizer, options)
+    check_helpers(model, draft, prefix)
     rows = prompt_rows(model, prompts, begins=prefix is None)
     reading = {"max_new_tokens": config.max_new_tokens, "prefix": prefix, "truncate": truncate}
 
@@ -168,15 +170,32 @@ def _is_chat(prompt: Any) -> bool:
     return isinstance(prompt, list | tuple) and bool(prompt) and all(isinstance(one, dict) for one in prompt)
 
 
+def check_helpers(model: Any, draft: Any, prefix: Any) -> None:
+    """Refuse a draft or a prefix that `model` cannot use.
+
+    Raises:
+        ArgumentError: something else than a language model with as many tokens, "lookup" or None; or no prefix.
+    """
+    if prefix is not None and not isinstance(prefix, Prefix):
+        raise ArgumentError(f"prefix is of type {type(prefix).__name__}; it must be what `read_prefix` gave.")
+    if draft is None or draft == "lookup":
+        return
+    if type(draft) is not type(model):
+        shown = repr(draft) if isinstance(draft, str) else f"a {type(draft).__name__}"
+        raise ArgumentError(f"draft is {shown}; it must be a smaller {type(model).__name__}, 'lookup' or None.")
+    theirs, ours = draft.config.embedding.vocabulary, model.config.embedding.vocabulary
+    if theirs != ours:
+        raise ArgumentError(
+            f"The draft's vocabulary has {theirs:,} tokens and the model's {ours:,}; a draft must have the same tokens."
+        )
+
+
 def _draft(draft: Drafts, begun: Begun, config: GenerationConfig) -> Draft | None:
     if isinstance(draft, nn.Module):
-        read = begin_texts(draft, begun.prompts, max_new_tokens=config.max_new_tokens)
+        # A draft that reads less than the model does with the end of what the model has read: it only guesses.
+        read = begin_texts(draft, begun.prompts, max_new_tokens=config.max_new_tokens, truncate=True)
         return ModelDraft(read.continuation)
-    if draft is None:
-        return None
-    if draft != "lookup":
-        raise ArgumentError(f"draft is {draft!r}; it must be a smaller LanguageModel, 'lookup' or None.")
-    return LookupDraft(begun.prompts)
+    return LookupDraft(begun.prompts) if draft == "lookup" else None
 
 
 def _all(model: nn.Module, draft: Drafts) -> list[Any]:

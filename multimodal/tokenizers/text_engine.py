@@ -11,11 +11,13 @@ from typing import Any, Literal, get_args
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
 
 from multimodal.errors import ArgumentError
 from multimodal.tokenizers.encoded import Text, clean, mended
 
 Truncation = Literal["right", "left", "refuse"]  # which end is cut off, or an error instead
+_NOTHING_ADDED = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
 Given = str | tuple[str, str] | list[str]  # a text, a pair, or words
 
 
@@ -129,7 +131,14 @@ class TextEngine:
                 self.tokenizer.no_truncation()
             else:
                 self.tokenizer.enable_truncation(**limit)
+            # Without any, the library forgets which text the tokens of further windows are of.
+            lacking = limit is not None and "stride" in limit and self.tokenizer.post_processor is None
+            if lacking:
+                self.tokenizer.post_processor = _NOTHING_ADDED
             try:
                 return encode(list(given), is_pretokenized=split, add_special_tokens=special)
             except Exception as error:  # the library has no narrower kind
                 raise ArgumentError(f"This text cannot be tokenized: {self._unknown(given) or error}.") from error
+            finally:
+                if lacking:
+                    self.tokenizer.post_processor = None

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from multimodal.data.loader import ResumableLoader
+from multimodal.data.resumable import ResumableData
+from multimodal.errors import DataError
 
 
 class Places(Dataset):
@@ -134,6 +136,35 @@ def test_batches_of_like_size_are_resumed_and_shared():
     whole = [sorted(index for _, index in batch) for batch in sized(drop_last=True)[0]]
     ranks = [list(sized(batch_size=2, drop_last=True, rank=rank, world=2)[0]) for rank in range(2)]
     assert [sorted(index for _, index in a + b) for a, b in zip(*ranks, strict=True)] == whole
+
+
+def test_resumed_with_other_batches_nothing_is_left_out():
+    before = loader(batch_size=2, world=2)
+    iterator = iter(before)
+    for _ in range(4):
+        next(iterator)  # of this rank; the other one's as well: 16 items
+    for size, world, again in ((4, 1, 0), (5, 1, 1), (8, 2, 0)):
+        ranks = [loader(batch_size=size, rank=rank, world=world) for rank in range(world)]
+        for one in ranks:
+            one.load_state_dict(before.state_dict())
+        rest = [index for one in ranks for index in indices(one)]
+        (whole,) = ([index for _, index in batch] for batch in loader(batch_size=23))
+        assert sorted(rest) == sorted(whole[16 - again :]), "from the same place of the same order"
+
+
+class OfThree:
+    """As much of a Trainer of three processes as data modules look at."""
+
+    world_size, global_rank = 3, 0
+
+
+def test_fewer_items_than_processes_are_one_sentence():
+    data = ResumableData(batch_size=2, workers=0, seed=0)
+    data.trainer = OfThree()
+    with pytest.raises(DataError, match="validation or test split has 2 of its items for 3 processes"):
+        data.evaluation(Subset(Places(), [1, 2]), list)
+    with pytest.raises(DataError, match="training split has 2 of its items for 3 processes"):
+        data.training(Subset(Places(), [1, 2]), list)
 
 
 def test_a_trainer_that_counts_the_stopped_epoch_as_done_goes_on_in_it():

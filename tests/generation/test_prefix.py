@@ -102,6 +102,11 @@ def test_damaged_files(tmp_path: Path):
     save_file({"x": torch.zeros(2)}, path, header)
     with pytest.raises(DataError, match="cannot be read"):
         Prefix.load(path)
+    Prefix.read(gpt(), FRONT).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(DataError, match="is damaged \\(wrong checksum\\)"):
+        Prefix.load(path)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="could not be written"):
         Prefix.read(gpt(), FRONT).save(tmp_path / "file" / "p")

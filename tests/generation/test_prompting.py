@@ -24,6 +24,17 @@ def test_text_is_not_read_as_a_template():
     assert made == "{output}\n\n{{input}} {0}\n\n{{x!r:>{y}}}"
 
 
+def test_braces_that_are_no_fields():
+    template = "as {{output}}: {input} => {output}"
+    assert few_shot("", [("1", "2")], "3", template=template) == "as {output}: 1 => 2\n\nas {output}: 3 =>"
+
+
+@pytest.mark.parametrize("pair", ["ab", ("a",), ("a", "b", "c")])
+def test_an_example_that_is_no_pair(pair):
+    with pytest.raises(ArgumentError, match="Each example is a pair"):
+        few_shot("", [pair], "x")
+
+
 def test_line_ends_stay():
     assert few_shot(query="q", template="Q: {input}\nA:\n{output}") == "Q: q\nA:\n"
 

@@ -6,11 +6,12 @@ import math
 
 import pytest
 import torch
-from tiny_text_models import CHAT, bytelevel, gpt, llama, randomized
+from tiny_text_models import CHAT, bert, bytelevel, gpt, llama, randomized
 
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import BeamConfig, GenerationConfig, SamplingConfig
+from multimodal.models.text_generation import check_helpers
 from multimodal.models.text_options import settings
 from multimodal.tokenizers.text_settings import SpecialTokens
 
@@ -88,8 +89,26 @@ def test_a_draft_changes_nothing(model):
     for draft in ("lookup", model, other):
         assert model.generate(PROMPTS, max_new_tokens=10, draft=draft) == plain
         assert "".join(model.stream(PROMPTS[0], max_new_tokens=10, draft=draft)) == plain[0]
+    short = randomized(gpt(max_length=9))  # reads less than the prompts and what follows
+    assert model.generate(PROMPTS, max_new_tokens=10, draft=short) == plain
+    assert model.generate(PROMPTS, max_new_tokens=10, draft=short, truncate=True) == plain
+
+
+def test_drafts_and_prefixes_that_do_not_fit(model):
     with pytest.raises(ArgumentError, match="draft is 'look'"):
         model.generate("a", draft="look")
+    with pytest.raises(ArgumentError, match="draft is a TextEncoder; it must be a smaller LanguageModel"):
+        model.generate("a", draft=bert())
+    with pytest.raises(ArgumentError, match="vocabulary has 50 tokens and the model's 257"):
+        model.generate("a", draft=llama())
+    with pytest.raises(ArgumentError, match="vocabulary has 50 tokens and the model's 257"):
+        model.stream("a", draft=llama())
+    with pytest.raises(ArgumentError, match="prefix is of type str; it must be what `read_prefix` gave"):
+        check_helpers(model, None, "be good")
+    with pytest.raises(ArgumentError, match="A prefix is one text, and a list of 2 was given"):
+        model.read_prefix(["a", "b"])
+    with pytest.raises(ArgumentError, match="A prefix is one text, and a list of 0 was given"):
+        model.read_prefix([])
 
 
 def test_a_prefix_is_the_same_as_its_text(model, tmp_path):

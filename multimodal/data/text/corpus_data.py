@@ -97,21 +97,21 @@ class CorpusData(LanguageModelData):
             with all_or_nothing(self.kept / "tokenizer") as folder:
                 self.tokenizer.save(folder)
         for split in self.sources:
-            self._stream(split)
+            self._stream(split, verify=True)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the ids, or make them in memory."""
         if self.streams:
             return
-        streams = {split: self._stream(split) for split in self.sources}
+        streams = {split: self._stream(split, verify=False) for split in self.sources}
         if "val" not in streams:
             streams["train"], streams["val"] = hold_out_tokens(streams["train"], self.val_fraction)
         self.streams = streams
 
-    def _stream(self, split: str) -> TokenStream:
+    def _stream(self, split: str, *, verify: bool) -> TokenStream:
         source, eos = self.sources[split], self.tokenizer.eos_id is not None
         if self.kept is not None:
-            return write_tokens(source, self.tokenizer, self.kept / split, **self.reading, eos=eos)
+            return write_tokens(source, self.tokenizer, self.kept / split, **self.reading, eos=eos, verify=verify)
         skipped: list[Skipped] = []
         stream = tokens_in_memory(read_texts(source, **self.reading, skipped=skipped), self.tokenizer, eos=eos)
         report(skipped)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ ENDS = np.dtype("<i8")
 
 
 class TokenShards(TokenStream):
-    """The ids that `write_tokens` put into a folder; sizes are checked at once, checksums by `verify`.
+    """The ids that `write_tokens` put into a folder; sizes are checked at once, checksums by it and by `verify`.
 
     Raises:
         DataError: there are none, they are not finished, or a file is missing or has another size.
@@ -65,17 +66,32 @@ class TokenShards(TokenStream):
         Raises:
             DataError: a file is damaged; its name is said.
         """
-        for shard, files in track(list(zip(self._shards, self._files(), strict=True)), len(self._shards), "Checking"):
-            for file, expected in zip(files, shard["sha256"], strict=True):
-                with file.open("rb") as stream:
-                    if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                        raise DataError(f"{file} is damaged (wrong checksum); delete {self.folder} and write it again.")
+        verify_shards(self.folder, self._shards)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.folder,)  # a worker process maps the files itself
 
     def _files(self) -> list[tuple[Path, Path]]:
         return [shard_files(self.folder, number) for number in range(len(self._shards))]
+
+
+def verify_shards(folder: Path, shards: Sequence[Mapping[str, Any]]) -> None:
+    """Read the files of `shards`, entries of an index, through and compare checksums.
+
+    Raises:
+        DataError: a file is damaged or missing; its name is said.
+    """
+    for number, shard in enumerate(track(shards, len(shards), "Checking the tokens")):
+        for file, expected in zip(shard_files(folder, number), shard["sha256"], strict=True):
+            try:
+                with file.open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError as error:
+                raise DataError(
+                    f"{file} cannot be read: {error.strerror}. Delete {folder} and write it again."
+                ) from None
+            if found != expected:
+                raise DataError(f"{file} is damaged (wrong checksum); delete {folder} and write it again.")
 
 
 def read_index(folder: Path) -> dict[str, Any] | None:
@@ -87,15 +103,37 @@ def read_index(folder: Path) -> dict[str, Any] | None:
     file = folder / INDEX
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
-        if index["format"] == FORMAT and isinstance(index["shards"], list) and isinstance(index["complete"], bool):
+        if index["format"] == FORMAT:
+            _check(index)
             return index
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{file} is damaged; delete {folder} and write the tokens again.") from None
     raise DataError(f"{file} has format {index['format']!r} and this version reads {FORMAT}; write the tokens again.")
+
+
+def _check(index: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError for an index of which something is missing or of another kind."""
+    for shard in index["shards"]:
+        counts, sums = (shard["tokens"], shard["documents"]), shard["sha256"]
+        if not all(type(n) is int and n >= 0 for n in counts) or len(sums) != 2:
+            raise ValueError("a shard")
+    kinds = {
+        "shards": list,
+        "complete": bool,
+        "vocabulary": int,
+        "tokenizer": str,
+        "skipped": list,
+        "skipped_count": int,
+    }
+    if not all(type(index[name]) is kind for name, kind in kinds.items()):
+        raise TypeError("an entry")
+    for path, reason in index["skipped"]:
+        if not (isinstance(path, str) and isinstance(reason, str)):
+            raise TypeError("skipped")
 
 
 def shard_files(folder: Path, number: int) -> tuple[Path, Path]:

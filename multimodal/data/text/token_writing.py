@@ -17,7 +17,7 @@ import numpy as np
 
 from multimodal.data.images.samples import Skipped
 from multimodal.data.text.sources import Unit, fingerprint, read_texts, report
-from multimodal.data.text.token_shards import ENDS, FORMAT, INDEX, TokenShards, read_index, shard_files
+from multimodal.data.text.token_shards import ENDS, FORMAT, INDEX, TokenShards, read_index, shard_files, verify_shards
 from multimodal.data.text.tokens import BATCH, Ids, encode_documents, end_of_text, tokenizer_fingerprint
 from multimodal.errors import ArgumentError, DataError
 from multimodal.progress import track
@@ -36,6 +36,7 @@ def write_tokens(
     unit: Unit = "file",
     eos: bool = True,
     shard_tokens: int = 1 << 26,
+    verify: bool = True,
 ) -> TokenShards:
     """Tokenize `source` into `folder`, or go on where that was interrupted; finished shards are opened as they are.
 
@@ -47,10 +48,12 @@ def write_tokens(
         folder: made if need be.
         eos: put the tokenizer's end-of-text id after each document.
         shard_tokens: a shard ends with the document that brings it to this many ids.
+        verify: read the shards that are there already through, and compare their checksums.
 
     Raises:
         ArgumentError: the tokenizer has no end-of-text token, or `shard_tokens` is below 1.
-        DataError: no text; the folder holds tokens of another source, tokenizer or option, or cannot be written.
+        DataError: no text; a shard is damaged; the folder holds tokens of another source, tokenizer or option, or
+            cannot be written.
     """
     if shard_tokens < 1:
         raise ArgumentError(f"shard_tokens is {shard_tokens}; it must be at least 1.")
@@ -63,6 +66,8 @@ def write_tokens(
         "options": {"column": column, "unit": unit, "eos": eos, "shard_tokens": shard_tokens},
     }
     index = _going_on(folder, plan)
+    if verify:
+        verify_shards(folder, index["shards"])
     if index["complete"]:
         return TokenShards(folder)
     skipped: list[Skipped] = []

@@ -2,6 +2,7 @@
 
 import pytest
 import tiny_text_models
+from small_tokenizers import characters
 
 from multimodal.data.text.question_windows import QuestionConfig, question_windows
 from multimodal.data.text.rows import Answer, Question
@@ -50,6 +51,17 @@ def test_long_contexts_are_read_whole(bert):
     for window in windows[:-1]:
         pieces = [context[a:b] for (a, b), part in zip(window.row.offsets, window.row.parts, strict=True) if part == 1]
         assert (window.span is not None) == ("paris" in pieces)
+
+
+@pytest.mark.parametrize("tokenizer", [tiny_text_models.bytelevel(), characters()], ids=["bytes", "characters"])
+def test_long_contexts_of_tokenizers_that_put_nothing_around_texts(tokenizer):
+    context = "the cat sat on a mat . " * 9 + "anna lives in paris . " + "a dog ran to a house . " * 9
+    windows = question_windows([asked(context, "paris")], tokenizer, QuestionConfig(max_length=60))
+    inside = [[offset for offset, part in zip(w.row.offsets, w.row.parts, strict=True) if part == 1] for w in windows]
+    assert len(windows) > 5 and all(inside), "every window holds a piece of the context"
+    assert {place for pieces in inside for a, b in pieces for place in range(a, b)} == set(range(len(context)))
+    holding = [window for window in windows if window.span is not None]
+    assert holding and all(marked(asked(context, "paris"), window).strip() == "paris" for window in holding)
 
 
 def test_batches_say_where_the_answer_is(bert):

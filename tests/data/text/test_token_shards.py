@@ -131,12 +131,27 @@ def test_damage_is_found(tmp_path, corpus):
     file.write_bytes(data[:10] + b"!" + data[11:])
     with pytest.raises(DataError, match=r"00002\.tokens is damaged"):
         shards.verify()
+    with pytest.raises(DataError, match=r"00002\.tokens is damaged"):
+        write_tokens(corpus, TOKENIZER, folder, shard_tokens=SHARD)
     file.write_bytes(data[:-2])
     with pytest.raises(DataError, match=r"00002\.tokens has [\d,]+ bytes instead of"):
         TokenShards(folder)
     file.unlink()
     with pytest.raises(DataError, match=r"00002\.tokens is missing"):
         TokenShards(folder)
+    index = json.loads((folder / "index.json").read_text())
+    shard = index["shards"][0]
+    lacking = {name: value for name, value in index.items() if name != "vocabulary"}
+    for wrong in (
+        lacking,
+        {**index, "shards": [{**shard, "tokens": "7"}]},
+        {**index, "shards": [{"tokens": 7}]},
+        {**index, "skipped": [1]},
+        [],
+    ):
+        (folder / "index.json").write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=r"index\.json is damaged"):
+            TokenShards(folder)
     (folder / "index.json").write_text("{")
     with pytest.raises(DataError, match=r"index\.json is damaged"):
         TokenShards(folder)
@@ -145,6 +160,17 @@ def test_damage_is_found(tmp_path, corpus):
         TokenShards(folder)
     with pytest.raises(DataError, match="holds no tokens"):
         TokenShards(tmp_path)
+
+
+def test_half_written_shards_are_checked_before_more_are_written(tmp_path, corpus):
+    folder = tmp_path / "ids"
+    write_tokens(corpus, TOKENIZER, folder, shard_tokens=SHARD)
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**index, "complete": False, "shards": index["shards"][:2]}))
+    ends = (folder / "00001.ends").read_bytes()
+    (folder / "00001.ends").write_bytes(b"\xff" * len(ends))
+    with pytest.raises(DataError, match=r"00001\.ends is damaged"):
+        write_tokens(corpus, TOKENIZER, folder, shard_tokens=SHARD)
 
 
 def test_what_was_left_out_is_counted_once_and_named(tmp_path, capsys):
