@@ -56,7 +56,7 @@ class MaskedModelingTask(TrainingTask):
         hidden = self._hidden(batch)
         model, features, targets = self.model, *self._masked(hidden, batch)
         loss = token_loss(features, model.output_weight, targets, bias=model.output_bias, config=self.objective)
-        if self.next_sentence:
+        if self.next_sentence and "next_sentence" in batch:
             loss = loss + F.cross_entropy(self._next(hidden).float(), batch["next_sentence"])
         return loss
 
@@ -65,7 +65,7 @@ class MaskedModelingTask(TrainingTask):
         hidden = self._hidden(batch)
         model, features, targets = self.model, *self._masked(hidden, batch)
         count_tokens(metrics, features, model.output_weight, targets, bias=model.output_bias)
-        if self.next_sentence:
+        if self.next_sentence and "next_sentence" in batch:
             right = self._next(hidden).argmax(1) == batch["next_sentence"]
             metrics["next_sentence"].update(right.float())
 

@@ -10,10 +10,11 @@ Refs: the papers of noise.py
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -41,12 +42,22 @@ from multimodal.data.text.framing import (
     word_starts,
 )
 from multimodal.data.text.sentence_pairs import SentencePair
-from multimodal.errors import ArgumentError
+from multimodal.errors import ArgumentError, nearest
 from multimodal.losses import IGNORE
 from multimodal.tokenizers.text import TextTokenizer
 
 Item: TypeAlias = tuple[Any, Place]  # a sample, and (epoch, index)
 Noise: TypeAlias = Literal["mask", "delete", "infill", "permute", "rotate"]
+
+
+def _among(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ArgumentError(f"{name} is {value!r}; it is one of {', '.join(known)}.{nearest(str(value), known)}")
+
+
+def _within(name: str, value: float, rule: str, right: bool) -> None:
+    if not right:
+        raise ArgumentError(f"{name} is {value}; it must be {rule}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +118,8 @@ class MaskedConfig:
                 f"share is {self.share}, mask {self.mask}, random {self.random}; share must lie in (0, 1], and mask "
                 "and random are parts of a whole."
             )
+        _among("unit", self.unit, ("token", "word"))
+        _among("masking", self.masking, ("dynamic", "static"))
 
     def build(self, tokenizer: TextTokenizer) -> Collate[MaskedBatch]:
         """A collator of texts, ids or sentence pairs.
@@ -159,6 +172,10 @@ class SpanCorruptionConfig:
     max_length: int | None = None  # ids of a text at most; None: what the tokenizer says
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _within("density", self.density, "above 0 and below 1", 0 < self.density < 1)
+        _within("mean_span", self.mean_span, "a number of at least 1", 1 <= self.mean_span < math.inf)
+
     def build(self, tokenizer: TextTokenizer) -> Collate[Seq2SeqBatch]:
         """A collator of texts or ids.
 
@@ -191,6 +208,12 @@ class DenoisingConfig:
     mean_span: float = 3.0  # tokens of an infilled span
     max_length: int | None = None  # ids of a text at most; None: what the tokenizer says
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for kind in self.noises:
+            _among("a noise", kind, get_args(Noise))
+        _within("share", self.share, "above 0 and at most 1", 0 < self.share <= 1)
+        _within("mean_span", self.mean_span, "a number above 0", 0 < self.mean_span < math.inf)
 
     def build(self, tokenizer: TextTokenizer) -> Collate[Seq2SeqBatch]:
         """A collator of texts or ids.

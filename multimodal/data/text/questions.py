@@ -80,12 +80,13 @@ def _question(row: Row, names: tuple[str, ...]) -> Question | str:
     texts, starts = (given.get(name) if isinstance(given, Mapping) else None for name in ("text", "answer_start"))
     if not isinstance(texts, Sequence) or not isinstance(starts, Sequence) or len(texts) != len(starts):
         return 'the answers are not {"text": [...], "answer_start": [...]}'
-    answers = tuple(dict.fromkeys(Answer(text, start) for text, start in zip(texts, starts, strict=True)))
-    for one in answers:
-        whole = isinstance(one.start, int) and isinstance(one.text, str) and one.start >= 0 and one.text != ""
-        if not whole or str(context)[one.start : one.start + len(one.text)] != one.text:
-            return f"the answer {one.text!r} does not stand at character {one.start} of the context"
-    return Question(str(identity), str(question), str(context), answers)
+    answers: dict[Answer, None] = {}
+    for text, start in zip(texts, starts, strict=True):
+        whole = type(start) is int and start >= 0 and isinstance(text, str) and text != ""
+        if not whole or str(context)[start : start + len(text)] != text:
+            return f"the answer {text!r:.100} does not stand at character {start!r:.20} of the context"
+        answers[Answer(text, start)] = None
+    return Question(str(identity), str(question), str(context), tuple(answers))
 
 
 def _squad(file: Path) -> Iterator[dict[str, Any]]:
@@ -104,7 +105,7 @@ def _squad(file: Path) -> Iterator[dict[str, Any]]:
                     }
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f'{file} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context": ..., "qas": [...]}}]}}]}} '
             f"({type(error).__name__}: {error})."
@@ -135,7 +136,8 @@ def _place(right: Any, choices: Sequence[str], marks: Sequence[Any]) -> int | No
     """Which choice is meant: by the data's own marks, by number from 0, by letter, or by its words."""
     if right in marks:
         return list(marks).index(right)
-    number = int(right) if isinstance(right, int) or (isinstance(right, str) and right.isdecimal()) else None
+    decimal = isinstance(right, str) and right.isdecimal() and len(right) < 10
+    number = int(right) if isinstance(right, int) or decimal else None
     if number is None and isinstance(right, str):
         if right in choices:
             return choices.index(right)

@@ -1,6 +1,9 @@
 """Collators of plain text: what a model is given and asked for, and that noise follows from seed, epoch and index."""
 
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -199,3 +202,41 @@ def test_collators_travel_to_worker_processes():
         collate = config.build(made())
         batch = items("a b cx d", epoch=2, first=5)
         assert equal(pickle.loads(pickle.dumps(collate))(batch), collate(batch))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SpanCorruptionConfig(start=0, density=5.0), "density is 5.0; it must be above 0 and below 1"),
+        (lambda: SpanCorruptionConfig(start=0, mean_span=0.0), "mean_span is 0.0; it must be a number of at least 1"),
+        (lambda: DenoisingConfig(start=0, share=2.0), "share is 2.0; it must be above 0 and at most 1"),
+        (lambda: DenoisingConfig(start=0, share=-0.3), "share is -0.3; it must be above 0"),
+        (lambda: DenoisingConfig(start=0, mean_span=0.0), "mean_span is 0.0; it must be a number above 0"),
+        (lambda: DenoisingConfig(start=0, mean_span=float("inf")), "mean_span is inf; it must be a number above 0"),
+    ],
+)
+def test_settings_that_say_nothing_are_refused(make, message):
+    with pytest.raises(ArgumentError) as found:
+        make()
+    assert str(found.value).startswith(message)
+
+
+def test_words_that_are_no_choice_are_refused():
+    """In a process of its own: here the type checks of the tests would come first."""
+    code = """
+from multimodal.data.text.objectives import DenoisingConfig, MaskedConfig
+for make, options in ((MaskedConfig, {"unit": "words"}), (MaskedConfig, {"masking": "Static"}),
+                      (DenoisingConfig, {"start": 0, "noises": ("infilling",)})):
+    try:
+        make(**options)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines() == [
+        "ArgumentError unit is 'words'; it is one of token, word. Did you mean 'word'?",
+        "ArgumentError masking is 'Static'; it is one of dynamic, static. Did you mean 'static'?",
+        "ArgumentError a noise is 'infilling'; it is one of mask, delete, infill, permute, rotate. Did you mean "
+        "'infill'?",
+    ]

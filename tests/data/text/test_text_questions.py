@@ -59,7 +59,19 @@ def test_questions_on_one_text_are_held_out_together():
     assert len({one.context for one in data.splits["val"]}) == 1
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"data": [{"paragraphs": [{"qas": []}, 3]}]}', '{"data": 3}'])
+@pytest.mark.parametrize("wrong", [{"text": ["a"], "answer_start": 0}, {"text": "a", "answer_start": [0]}])
+def test_answers_of_another_kind_are_named_and_left_out(tmp_path, wrong):
+    right = {"id": "1", "question": "q", "answers": [{"text": "a", "answer_start": 0}]}
+    asked = [right, {**right, "id": "2", "answers": [wrong]}]
+    (tmp_path / "x.json").write_text(json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": asked}]}]}))
+    data = read_questions(tmp_path / "x.json")
+    assert [one.id for one in data.splits["train"]] == ["1"]
+    assert "does not stand at character" in data.skipped[0].reason and "question 2" in data.skipped[0].path
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, '{"data": [{"paragraphs": [{"qas": []}, 3]}]}', '{"data": 3}']
+)
 def test_other_json_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(DataError, match=r"x\.json is not in the format of SQuAD"):
@@ -95,6 +107,7 @@ def test_choices_in_their_usual_forms(row, expected):
         ({"choices": ["a"]}, "fewer than two choices"),
         ({"label": 2}, "none of the 2 choices is 2"),
         ({"label": -1}, "none of the 2 choices is -1"),
+        ({"label": "9" * 5000}, f"none of the 2 choices is '{'9' * 5000}'"),
         ({"choices": ["a", ""]}, "empty text"),
         ({"question": None}, "no text"),
     ],
