@@ -6,9 +6,11 @@ function's arguments. A value on the command line beats one in a file, which bea
 remembers beats none of them. `smoke` runs the recipe small, on data that it makes, and says whether it learned.
 
 What the data know and a recipe has a parameter for, without a default, is handed over: `labels`, the names of classes
-or tags; `texts` to train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows. After `fit` the
-model lies as a folder for `mm.load` beside the logs, and its last scores go to stdout. Several processes:
-`--trainer.devices 8 --trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
+or tags; `texts` to train a tokenizer on; of a corpus its `tokenizer` and the `length` of its windows.
+
+After `fit` the model lies as a folder for `mm.load` beside the logs, and its last scores go to stdout. A run that was
+killed before goes on from `checkpoints/last.ckpt` there, which is at most five minutes old: `--ckpt_path`. Several
+processes: `--trainer.devices 8 --trainer.strategy ddp`, or `fsdp` when the model does not fit one device.
 """
 
 from __future__ import annotations
@@ -32,8 +34,10 @@ from multimodal.checkpoint import save
 from multimodal.checkpoint.kinds import rebuilt
 from multimodal.data.images.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
+from multimodal.finetuning.callbacks import Saver
 from multimodal.finetuning.progress_bar import ProgressBar
 
+SAVE_EVERY = 300.0  # seconds of work that a kill loses at most
 HANDED_OVER = ("labels", "texts", "tokenizer", "length", "next_sentence")  # from the data, where a recipe asks for them
 
 
@@ -66,6 +70,13 @@ class RecipeCLI(LightningCLI):
         """Our progress bar, unless there shall be none."""
         if self.config[str(self.subcommand)].trainer.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(ProgressBar())
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, which keeps a last checkpoint also between validations, unless it shall keep none."""
+        trainer = super().instantiate_trainer(**kwargs)
+        if trainer.checkpoint_callbacks:
+            trainer.callbacks.append(Saver(None, SAVE_EVERY))
+        return trainer
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint gives weights and progress; it does not override what was asked for."""

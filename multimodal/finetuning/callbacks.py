@@ -96,9 +96,16 @@ def write_csv(path: Path, rows: list[dict[str, float | int]]) -> None:
 
 
 class Saver(Checkpoint):
-    """The last checkpoint: after each epoch, and inside one when `seconds` have passed."""
+    """The last checkpoint: after each epoch, and inside one when `seconds` have passed.
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    Args:
+        path: where it lies, always whole; None: in checkpoints/last.ckpt beside the logs.
+        seconds: of work that a kill may lose.
+    """
+
+    ASK_EVERY = 20  # batches; the clocks of several processes differ, and one must decide for all
+
+    def __init__(self, path: Path | None, seconds: float) -> None:
         self.path, self.seconds = path, seconds
         self._since = time.monotonic()
 
@@ -108,19 +115,28 @@ class Saver(Checkpoint):
         """Save where an optimizer step is complete: gradients of half a step are in no checkpoint."""
         whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         last = batch_idx + 1 == trainer.num_training_batches
-        if whole_step and not last and time.monotonic() - self._since >= self.seconds:
+        if whole_step and not last and self._due(trainer, batch_idx):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after all others."""
         self._save(trainer)
 
+    def _due(self, trainer: Trainer, batch_idx: int) -> bool:
+        late = time.monotonic() - self._since >= self.seconds
+        if trainer.world_size == 1:
+            return late
+        steps = (batch_idx + 1) // trainer.accumulate_grad_batches
+        return steps % self.ASK_EVERY == 0 and trainer.strategy.broadcast(late)
+
     def _save(self, trainer: Trainer) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        # Asked of all processes: the first one says where its logs are.
+        path = self.path or Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
-                temporary.replace(self.path)
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         self._since = time.monotonic()

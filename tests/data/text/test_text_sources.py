@@ -153,6 +153,9 @@ def test_what_is_not_there(tmp_path):
         list(read_texts(tmp_path / "note.txt"))
     with pytest.raises(DataError, match="as a list of strings"):
         list(read_texts("To be, or not to be: " * 500))
+    (tmp_path / "x.json").write_text('["a"]')
+    with pytest.raises(DataError, match="is JSON, not text; give JSON Lines"):
+        list(read_texts(tmp_path / "x.json"))
     with pytest.raises(DataError, match="not plain text"):
         (tmp_path / "a.txt.gz").touch()
         list(read_texts(tmp_path / "a.txt.gz"))
