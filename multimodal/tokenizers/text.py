@@ -13,6 +13,7 @@ Axes: b batch · t length
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch import Tensor
 from multimodal.errors import ArgumentError, DataError
 from multimodal.tokenizers.chat import render_chat
 from multimodal.tokenizers.encoded import DecodeStream, Encoded, Text, TextBatch
+from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text_engine import TextEngine, Truncation
 from multimodal.tokenizers.text_json import FILE, read_tokenizer
 from multimodal.tokenizers.text_settings import ROLES, SpecialTokens, TextSettings, write_settings, write_text
@@ -186,10 +188,15 @@ class TextTokenizer(Vocabulary):
         Raises:
             ArgumentError: a negative id.
         """
-        plain = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        try:
+            plain = list(map(index, ids.tolist() if isinstance(ids, Tensor) else ids))
+        except TypeError as error:
+            raise ArgumentError(f"{ids!r:.60} are not the ids of one text: {error}.") from error
         if plain and min(plain) < 0:
             raise ArgumentError(f"{min(plain)} is not an id. Labels that are not trained on must be left out first.")
-        text = self.tokenizer.decode(plain, skip_special_tokens=skip_special)
+        known = [id for id in plain if id < 2**32]  # the library takes no larger numbers
+        with library_errors(lambda error: ArgumentError(f"These ids cannot be decoded: {error}.")):
+            text = self.tokenizer.decode(known, skip_special_tokens=skip_special)
         if self.settings.clean_up and not isinstance(self.tokenizer.model, BPE):  # whose own spaces are right
             for spaced in _SPACED:
                 text = text.replace(spaced, spaced.strip())

@@ -13,8 +13,9 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 
-from multimodal.errors import ArgumentError
+from multimodal.errors import ArgumentError, DataError
 from multimodal.tokenizers.encoded import Text, clean, mended
+from multimodal.tokenizers.library import library_errors
 
 Truncation = Literal["right", "left", "refuse"]  # which end is cut off, or an error instead
 _NOTHING_ADDED = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
@@ -49,6 +50,8 @@ class TextEngine:
         if truncation not in get_args(Truncation):
             known = ", ".join(map(repr, get_args(Truncation)))
             raise ArgumentError(f"truncation is {truncation!r}; it must be one of {known}.")
+        if max_length is not None and not (type(max_length) is int and max_length < 2**31):
+            raise ArgumentError(f"max_length is {max_length!r}; it must be a whole number of tokens.")
         pair = bool(given) and isinstance(given[0], tuple)
         added = self.tokenizer.num_special_tokens_to_add(pair) if special else 0
         if max_length is not None and max_length <= added:
@@ -105,10 +108,11 @@ class TextEngine:
         return bare == "a" and spaced != "a"
 
     def _split(self, text: str) -> str:
-        if self.tokenizer.normalizer is not None:
-            text = self.tokenizer.normalizer.normalize_str(text)
-        if self.tokenizer.pre_tokenizer is not None:
-            text = "".join(piece for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(text))
+        with library_errors(lambda error: DataError(f"The tokenizer is damaged: {error}.")):
+            if self.tokenizer.normalizer is not None:
+                text = self.tokenizer.normalizer.normalize_str(text)
+            if self.tokenizer.pre_tokenizer is not None:
+                text = "".join(piece for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(text))
         return text
 
     def _unknown(self, given: Sequence[Given]) -> str:
@@ -136,9 +140,10 @@ class TextEngine:
             if lacking:
                 self.tokenizer.post_processor = _NOTHING_ADDED
             try:
-                return encode(list(given), is_pretokenized=split, add_special_tokens=special)
-            except Exception as error:  # the library has no narrower kind
-                raise ArgumentError(f"This text cannot be tokenized: {self._unknown(given) or error}.") from error
+                with library_errors(
+                    lambda error: ArgumentError(f"This text cannot be tokenized: {self._unknown(given) or error}.")
+                ):
+                    return encode(list(given), is_pretokenized=split, add_special_tokens=special)
             finally:
                 if lacking:
                     self.tokenizer.post_processor = None

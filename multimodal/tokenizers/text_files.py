@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE, WordPiece
 
 from multimodal.errors import ArgumentError, DataError
+from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_json import FILE, ends, finish, read_tokenizer
 from multimodal.tokenizers.text_ranks import CLIP_PATTERN, load_open_clip, load_tiktoken, read_merges, word_decoder
@@ -125,10 +126,8 @@ def _pairs(vocabulary: Path, merges: Path) -> TextTokenizer:
     family = _family(vocabulary.parent) or _family_of(ids)
     suffix = "</w>" if family in ("gpt1", "clip") else ""
     unk = {"gpt1": "<unk>", "clip": "<|endoftext|>"}.get(family)
-    try:
+    with library_errors(lambda error: DataError(f"{merges} does not belong to {vocabulary.name}: {error}.")):
         model = BPE(ids, pairs, unk_token=unk, end_of_word_suffix=suffix, continuing_subword_prefix="")
-    except Exception as error:  # the library has no narrower kind
-        raise DataError(f"{merges} does not belong to {vocabulary.name}: {error}.") from error
     config = read_json(vocabulary.parent / CONFIG)
     tokenizer, default = Tokenizer(model), _present(_SPECIAL[family], ids)
     _dress(tokenizer, family, default, bool(config.get("add_prefix_space", False)))

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from multimodal.errors import DataError, nearest
+from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text_settings import ROLES, SpecialTokens, TextSettings, added_tokens, read_settings
 
 FILE = "tokenizer.json"
@@ -39,10 +40,10 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, TextSettings]:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file} does not exist; give a tokenizer's folder, which holds {FILE}, or that file.")
-    try:
+    with library_errors(
+        lambda error: DataError(f"{file} is not a file of the tokenizers library, or damaged: {error}.")
+    ):
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library has no narrower kind
-        raise DataError(f"{file} is not a file of the tokenizers library, or damaged: {error}.") from error
     return finish(tokenizer, file.parent)
 
 

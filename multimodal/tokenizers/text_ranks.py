@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from multimodal.errors import DataError
+from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_json import ends
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings
@@ -86,10 +87,8 @@ def load_open_clip(path: str | Path, *, max_length: int = 77) -> TextTokenizer:
     tokens = [*names, *(f"{name}</w>" for name in names), *("".join(pair) for pair in merges)]
     special = SpecialTokens(bos="<start_of_text>", eos="<end_of_text>")
     vocabulary = {token: number for number, token in enumerate([*tokens, *special.all])}
-    try:
+    with library_errors(lambda error: DataError(f"{path} is not open_clip's vocabulary: {error}.")):
         tokenizer = Tokenizer(BPE(vocabulary, merges, end_of_word_suffix="</w>"))
-    except Exception as error:  # the library has no narrower kind
-        raise DataError(f"{path} is not open_clip's vocabulary: {error}.") from error
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(CLIP_PATTERN), "removed", invert=True),

@@ -17,6 +17,7 @@ from tokenizers.models import BPE, Unigram
 from tokenizers.processors import TemplateProcessing
 
 from multimodal.errors import DataError
+from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_json import ends, finish
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings, read_json, read_settings
@@ -37,8 +38,13 @@ def load_sentencepiece(path: Path, family: str) -> TextTokenizer:
             <s>), or "" for the pieces alone.
 
     Raises:
-        DataError: not a SentencePiece model, or of an algorithm other than Unigram and BPE.
+        DataError: not a SentencePiece model, or damaged, or of an algorithm other than Unigram and BPE.
     """
+    with library_errors(lambda error: DataError(f"{path} is damaged: {error}. Copy it again.")):
+        return _load(path, family)
+
+
+def _load(path: Path, family: str) -> TextTokenizer:
     proto = read_model(path)
     _, config = read_settings(path.parent)
     pieces = [(piece.piece, piece.score) for piece in proto.pieces]
@@ -73,8 +79,9 @@ def load_marian(folder: str | Path) -> tuple[TextTokenizer, TextTokenizer]:
     """
     folder = Path(folder)
     other = folder / "target_vocab.json"  # where the two languages have separate vocabularies
-    source = _marian(folder / "source.spm", folder / "vocab.json")
-    return source, _marian(folder / "target.spm", other if other.exists() else folder / "vocab.json")
+    with library_errors(lambda error: DataError(f"A tokenizer in {folder} is damaged: {error}. Copy it again.")):
+        source = _marian(folder / "source.spm", folder / "vocab.json")
+        return source, _marian(folder / "target.spm", other if other.exists() else folder / "vocab.json")
 
 
 def read_model(path: Path) -> Any:
@@ -91,6 +98,8 @@ def read_model(path: Path) -> Any:
         raise DataError(f"{path} is not a SentencePiece model, or damaged; copy it again.") from error
     if not proto.pieces or proto.trainer_spec.model_type not in (_UNIGRAM, _BPE):
         raise DataError(f"{path} is not a SentencePiece model of pieces; Unigram and BPE models can be read.")
+    if not 0 <= proto.trainer_spec.unk_id < len(proto.pieces):
+        raise DataError(f"{path} is damaged: its unknown token, {proto.trainer_spec.unk_id}, is none of its pieces.")
     return proto
 
 

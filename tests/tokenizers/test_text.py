@@ -77,6 +77,17 @@ def test_tasks_of_tokens():
     assert repr(tokenizer).startswith("TextTokenizer(WordPiece, 13 tokens, pad='[PAD]'")
 
 
+def test_what_is_no_id_and_no_length():
+    tokenizer = bert()
+    assert tokenizer.decode([5, 10**12, 2**40]) == tokenizer.decode([5]), "larger than any vocabulary"
+    for wrong in (torch.tensor([1.5]), torch.tensor([[1]])):
+        with pytest.raises(ArgumentError, match="are not the ids of one text"):
+            tokenizer.decode(wrong)
+    for length in (2**70, 10**12):
+        with pytest.raises(ArgumentError, match="must be a whole number of tokens"):
+            tokenizer.encode("a", max_length=length)
+
+
 def test_tokens_by_name():
     assert bert().id_of("##s") == ID["##s"] and bert().token_of(4) == "[MASK]"
     with pytest.raises(ArgumentError, match=r"'\[MSK\]' is not a token .* Did you mean '\[MASK\]'"):

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from texts import CORPUS, plain_ids
+from texts import CORPUS, plain_ids, sentencepiece
 
 from multimodal.errors import ArgumentError, DataError
 from multimodal.tokenizers.text import SpecialTokens, TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
-from multimodal.tokenizers.text_sentencepiece import load_marian
+from multimodal.tokenizers.text_sentencepiece import load_marian, read_model
 from multimodal.tokenizers.text_training import train_tokenizer
 
 
@@ -122,6 +122,43 @@ def test_damaged_files(tmp_path, name):
     with pytest.raises(DataError, match=complaint) as caught:
         load_tokenizer(path)
     assert name in str(caught.value)
+
+
+def no_charsmap(proto):
+    proto.normalizer_spec.precompiled_charsmap = proto.normalizer_spec.precompiled_charsmap[:-7]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (no_charsmap, "is damaged: .*charsmap"),
+        (lambda proto: setattr(proto.trainer_spec, "unk_id", 10**6), "its unknown token, 1000000, is none of its"),
+        (lambda proto: setattr(proto.trainer_spec, "unk_id", -1), "its unknown token, -1, is none of its pieces"),
+    ],
+)
+def test_damaged_sentencepiece_models(tmp_path, change, complaint):
+    sentencepiece(tmp_path / "spiece.model", "unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    proto = read_model(tmp_path / "spiece.model")
+    change(proto)
+    (tmp_path / "spiece.model").write_bytes(proto.SerializeToString())
+    with pytest.raises(DataError, match=complaint):
+        load_tokenizer(tmp_path)
+
+
+def test_what_the_library_did_not_foresee(tmp_path, capfd):
+    """A panic of the library below is no Exception."""
+    train_tokenizer(iter([CORPUS]), "wordpiece", vocabulary=200).save(tmp_path)
+    whole = json.loads((tmp_path / "tokenizer.json").read_text())
+    prefixed = {**whole["model"], "continuing_subword_prefix": "\u2581"}
+    damage(
+        tmp_path, "tokenizer.json", json.dumps({**whole, "model": {**prefixed, "type": "BPE", "merges": [["a", "b"]]}})
+    )
+    with pytest.raises(DataError, match="is not a file of the tokenizers library, or damaged"):
+        load_tokenizer(tmp_path)
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}], "pair": []}
+    damage(tmp_path, "tokenizer.json", json.dumps({**whole, "post_processor": {**template, "special_tokens": {}}}))
+    with pytest.raises((DataError, ArgumentError), match=r"cannot be tokenized|or damaged"):
+        load_tokenizer(tmp_path).encode("a")
 
 
 @pytest.mark.parametrize(

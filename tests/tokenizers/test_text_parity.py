@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from texts import CORPUS, NASTY, plain_ids
+from texts import CORPUS, NASTY, plain_ids, sentencepiece
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
@@ -42,18 +41,6 @@ def word_piece(folder: Path, lowercase: bool) -> None:
     tokens = [trained.token_of(id) for id in range(trained.vocabulary)]
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase}))
-
-
-def sentencepiece(path: Path, kind: str, corpus: str = CORPUS, **options: Any) -> Any:
-    module = pytest.importorskip("sentencepiece")
-    model = io.BytesIO()
-    lines = iter(corpus.splitlines())
-    fixed = {"minloglevel": 2, "hard_vocab_limit": False, "num_threads": 1, "vocab_size": 400}
-    module.SentencePieceTrainer.train(
-        sentence_iterator=lines, model_writer=model, model_type=kind, **{**fixed, **options}
-    )
-    path.write_bytes(model.getvalue())
-    return module.SentencePieceProcessor(model_proto=model.getvalue())
 
 
 def albert(folder: Path) -> None:

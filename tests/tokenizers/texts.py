@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
 from tokenizers import Tokenizer
 
 from multimodal.tokenizers.text import TextTokenizer
@@ -43,3 +48,15 @@ NASTY = (
 def plain_ids(tokenizer: TextTokenizer | Tokenizer, text: str) -> list[int]:
     """The ids of a text, in a list."""
     return list(tokenizer.encode(text).ids)
+
+
+def sentencepiece(path: Path, kind: str, corpus: str = CORPUS, **options: Any) -> Any:
+    module = pytest.importorskip("sentencepiece")
+    model = io.BytesIO()
+    lines = iter(corpus.splitlines())
+    fixed = {"minloglevel": 2, "hard_vocab_limit": False, "num_threads": 1, "vocab_size": 400}
+    module.SentencePieceTrainer.train(
+        sentence_iterator=lines, model_writer=model, model_type=kind, **{**fixed, **options}
+    )
+    path.write_bytes(model.getvalue())
+    return module.SentencePieceProcessor(model_proto=model.getvalue())

@@ -182,7 +182,6 @@ def _file_texts(file: Path, column: str | None, unit: Unit, skipped: list[Skippe
         return
     if file.suffix.lower() == ".json":
         raise DataError(f'{file} is JSON, not text; give JSON Lines, on each line a row such as {{"text": "..."}}.')
-        )
     if file.suffix.lower() in BINARY_SUFFIXES:
         raise DataError(f"{file} is not plain text; unpack it or save it as text first.")
     try:
