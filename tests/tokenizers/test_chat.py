@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import tracemalloc
 
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.tokenizers import chat
+from multimodal.tokenizers import chat_sandbox
 from multimodal.tokenizers.chat import LLAMA_2, VICUNA, render_chat
 from multimodal.tokenizers.text import SpecialTokens, TextSettings, TextTokenizer
 
@@ -58,7 +59,9 @@ def test_equal_to_transformers():
     theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=model.tokenizer, eos_token="</s>")
     marked = "{% for m in messages %}{% generation %}{{ m | tojson }}{{ loop.length ~ loop.last }}{% endgeneration %}"
     left = "{% if loop.index == 2 %}{% break %}{% else %}{% continue %}{% endif %}{% endfor %}"
-    for template in (CHATML, marked + left, "{{ messages | tojson(indent=2) }}", LLAMA_2.replace("bos", "eos")):
+    dumped = "{{ messages | tojson(indent=2) }}{{ messages | tojson(ensure_ascii=True, sort_keys=True) }}"
+    dumped += "{{ messages | tojson(false) }}"
+    for template in (CHATML, marked + left, dumped, LLAMA_2.replace("bos", "eos")):
         for prompt in (True, False):
             expected = theirs.apply_chat_template(
                 TALK, chat_template=template, tokenize=False, add_generation_prompt=prompt
@@ -138,15 +141,71 @@ EXPLOSIONS = [
 ]
 
 
+LARGE = [  # of little, in one call: to be refused before it is there
+    "{{ ('a' * 99999) | replace('a', 'b' * 99999) | length }}",
+    "{{ ('a' * 99999).replace('a', 'b' * 99999) | length }}",
+    "{{ ['a' * 99999] | map('replace', 'a', 'b' * 99999) | list }}",
+    "{{ range(99999) | join('a' * 99999) | length }}",
+    "{{ ('b' * 9999).join(range(9999) | map('string')) | length }}",
+    "{{ ('\\t' * 99999).expandtabs(99999) | length }}",
+    "{{ ('\\n' * 99999) | indent(99999) | length }}",
+    "{{ ('a' * 99999).translate({97: 'b' * 99999}) | length }}",
+    "{{ ('a ' * 99999) | wordwrap(1, wrapstring='b' * 99999) | length }}",
+    "{{ ('{0}' * 99999).format('a' * 99999) | length }}",
+    "{{ ('%s' * 9999) % (('a' * 99999,) * 9999) }}",
+    "{{ [[1] * 999] * 9999 | sum(start=[]) }}",
+    "{{ [1] * 9999999 }}",
+    "{{ ('a,' * 4999999).split(',') | length }}",
+    "{{ messages | tojson(indent=99999) }}",
+    "{% macro m() %}{% for i in range(200) %}{{ 'a' * 999999 }}{% endfor %}{% endmacro %}{% set x = m() %}",
+    "{% set x = 'a' * 999999 %}{% set y %}{% for i in range(4000) %}{{ x }}{% endfor %}{% endset %}",
+    "{% set y %}{% for i in range(9999) %}" + "text " * 2000 + "{% endfor %}{% endset %}",
+    "{{ ['a' * 999999] * 99999 }}",
+    "{{ (['a' * 999999] * 99999) | string | length }}",
+    "{{ (['a' * 999999] * 99999) | tojson | length }}",
+    "{{ (['a' * 999999] * 99999) ~ 'b' }}",
+    "{{ '%s' % [['a' * 999999] * 99999] }}",
+    "{{ '{}'.format({'a': ['a' * 999999] * 99999}) }}",
+    "{{ ([['a' * 999999] * 99999] * 9999) | join }}",
+]
+
+
+@pytest.mark.parametrize("template", LARGE)
+def test_much_of_little_is_refused_before_it_is_made(template):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="The chat template does what a template must not"):
+            render_chat(template, TALK, KNOWN)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 130e6, "bytes"
+
+
+def test_a_template_that_takes_its_time(monkeypatch):
+    monkeypatch.setattr(chat_sandbox, "SECONDS", 0.2)
+    slow = "{% set x = 'a' * 9999999 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{{ i | abs }}{% endfor %}"
+    with pytest.raises(DataError, match=r"takes more than 0\.2 seconds"):
+        render_chat(slow, TALK, KNOWN)
+
+
+def test_long_conversations_are_rendered():
+    talk = [{"role": "user", "content": f"{i} " + "word " * 2000} for i in range(200)]  # two million characters
+    made = render_chat(CHATML, talk, KNOWN)
+    assert made.count("<|im_end|>") == 200 and len(made) > 2_000_000
+    split = "{% for m in messages %}{{ m.content.split('1')[-1] | trim | replace('word', 'words') }}{% endfor %}"
+    assert len(render_chat(split, talk, KNOWN)) > 2_000_000
+
+
 @pytest.mark.parametrize("template", EXPLOSIONS)
 def test_templates_without_end(template, monkeypatch):
-    monkeypatch.setattr(chat, "_STEPS", 5000)  # time, under the type checker
+    monkeypatch.setattr(chat_sandbox, "STEPS", 5000)  # time, under the type checker
     with pytest.raises(DataError, match="The chat template"):
         render_chat(template, TALK, KNOWN)  # without limits, some would take years
 
 
 def test_a_name_of_the_template_does_not_lift_the_limits(monkeypatch):
-    monkeypatch.setattr(chat, "_STEPS", 5000)
+    monkeypatch.setattr(chat_sandbox, "STEPS", 5000)
     template = "{% set _turns = 1 %}{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}"
     with pytest.raises(DataError, match="steps"):
         render_chat(template, TALK, KNOWN)
