@@ -76,6 +76,10 @@ def find_tensors(folder: Path) -> dict[str, Stored]:
     return found
 
 
+_PLAIN = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool)
+_PLAIN = (*_PLAIN, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
 def read_tensors(
     places: Mapping[str, Stored], *, device: torch.device, dtype: torch.dtype | None = None
 ) -> dict[str, Tensor]:
@@ -89,6 +93,11 @@ def read_tensors(
     for name in track(order, len(order), "Reading weights"):
         with safe_open(places[name].file, framework="pt") as file:  # anew for each: closing it frees what was mapped
             stored = file.get_tensor(places[name].key)
+        if stored.dtype not in _PLAIN:
+            raise DataError(
+                f"{places[name].file}: the tensor {places[name].key!r} is stored as {str(stored.dtype)[6:]}. Quantized "
+                "weights are not read; look for a copy in bfloat16 or float32."
+            )
         kind = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
         found[name] = stored.to(device, kind, copy=True)
         if not _finite(found[name]):

@@ -99,6 +99,6 @@ def write(model_config: Any) -> dict[str, Any] | None:
 def _gpt1_activation(fields: Fields) -> Activation:
     """GPT's own table of activations, in which "gelu" is the tanh approximation."""
     found = fields.config.get("afn", "gelu")
-    if found not in _GPT1_ACTIVATIONS:
+    if not isinstance(found, str) or found not in _GPT1_ACTIVATIONS:
         raise fields.wrong("afn", f"it must be one of {', '.join(_GPT1_ACTIVATIONS)}")
     return _GPT1_ACTIVATIONS[found]

@@ -144,7 +144,11 @@ def _window(fields: Fields, kind: str, depth: int) -> int | None:
     if kind == "mistral":
         return None if fields.config.get("sliding_window", 0) is None else fields.whole("sliding_window", 4096)
     layers = fields.config.get("layer_types")
-    if not isinstance(layers, list):
+    if layers is not None:
+        kinds = ("full_attention", "sliding_attention")
+        if not isinstance(layers, list) or len(layers) != depth or any(layer not in kinds for layer in layers):
+            raise fields.wrong("layer_types", f"it must say for each of the {depth} layers one of {', '.join(kinds)}")
+    else:
         first = fields.whole("max_window_layers", 28, least=0)
         layers = ["sliding_attention" if i >= first else "full_attention" for i in range(depth)]
     if set(layers) == {"full_attention"} or fields.config.get("sliding_window", 0) is None:

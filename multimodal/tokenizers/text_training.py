@@ -10,25 +10,23 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from multimodal.errors import ArgumentError, DataError, nearest
-from multimodal.progress import track
-from multimodal.tokenizers.encoded import Text, clean
+from multimodal.errors import ArgumentError, nearest
+from multimodal.tokenizers.encoded import Text
 from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.text_counting import counted, in_proportion, nonempty, texts_of, thinned
 from multimodal.tokenizers.text_json import ends
 from multimodal.tokenizers.text_sentencepiece import unigram_tokenizer
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings
 
 Kind = Literal["bpe", "wordpiece", "unigram", "character"]
 
-CHUNK = 1 << 16  # characters of a file that are read at once
 _MOST = 20_000_000  # characters that Unigram training counts: SentencePiece takes some 25 bytes of memory for each
 _LETTERS = 1000  # different ones that WordPiece training keeps; words with others become unknown
 USUAL = {  # the special tokens of each kind, unless others are given
@@ -81,7 +79,7 @@ def train_tokenizer(
     if vocabulary < needed:
         raise ArgumentError(f"vocabulary is {vocabulary}; kind={kind!r} needs at least {needed} here.")
     with _busy(f"Choosing the pieces of a {kind} vocabulary") as start:
-        texts = _nonempty(_texts(sources), start)
+        texts = nonempty(thinned(texts_of(sources)), start)
         if kind == "character":
             tokenizer = _characters(texts, special)
         elif kind == "bpe":
@@ -92,46 +90,6 @@ def train_tokenizer(
             tokenizer = _unigram(texts, special, vocabulary)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.all])
     return TextTokenizer(tokenizer, TextSettings(special=special, max_length=max_length))
-
-
-def read_chunks(path: str | Path) -> Iterator[str]:
-    """The text of a file in pieces of about `CHUNK` characters that end at a line's end, or in a long line anywhere.
-
-    Together they are the file, but for invalid UTF-8, which becomes U+FFFD.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with Path(path).open("r", encoding="utf-8", errors="replace", newline="") as file:
-            while piece := file.read(CHUNK):
-                yield piece if piece.endswith("\n") else piece + file.readline(CHUNK)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
-
-
-def _texts(sources: str | Path | Sequence[str | Path] | Iterable[Text]) -> Iterator[str]:
-    """The texts, cleaned; those of files under a progress bar."""
-    sources = [sources] if isinstance(sources, str | Path) else sources
-    if not isinstance(sources, Sequence):
-        return (clean(text) for text in sources)
-    files = [Path(os.fsdecode(source)) for source in sources]
-    try:
-        total = sum(file.stat().st_size for file in files) // CHUNK + 1
-    except (OSError, ValueError) as error:  # a text in place of a path can be too long for one
-        raise DataError(f"{error!s:.200}. Give text files, or texts through an iterator: iter(texts).") from error
-    return iter(track((piece for file in files for piece in read_chunks(file)), total, "Reading text"))
-
-
-def _nonempty(texts: Iterator[str], read: Callable[[], None]) -> Iterator[str]:
-    """The same texts; `read` is called behind the last. An error if there is none."""
-    found = False
-    for text in texts:
-        found = found or bool(text)
-        yield text
-    if not found:
-        raise DataError("There is no text to train on: all of it is empty.")
-    read()
 
 
 def _bpe(texts: Iterator[str], special: SpecialTokens, vocabulary: int, least: int) -> Tokenizer:
@@ -159,7 +117,7 @@ def _word_piece(
     normalizer, split = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     common: Counter[str] = Counter()
-    for spaced, count in _counted(normalizer.normalize_str(text) for text in texts).items():
+    for spaced, count in counted(normalizer.normalize_str(text) for text in texts).items():
         for word, _ in split.pre_tokenize_str(spaced):
             words[word] += count
             common.update(dict.fromkeys(word, count))
@@ -192,7 +150,7 @@ def _unigram(texts: Iterator[str], special: SpecialTokens, vocabulary: int) -> T
     """SentencePiece's trainer over counted words, the counts of a large text in proportion."""
     import sentencepiece
 
-    counts = in_proportion(_counted(texts), _MOST)
+    counts = in_proportion(counted(texts), _MOST)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -209,24 +167,14 @@ def _unigram(texts: Iterator[str], special: SpecialTokens, vocabulary: int) -> T
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ArgumentError(f"vocabulary is {vocabulary}, which does not suit this text: {error}.") from error
+        told = str(error).rpartition("] ")[2].strip(" .")  # behind the place in SentencePiece's source
+        raise ArgumentError(
+            f"SentencePiece cannot make a vocabulary of {vocabulary:,} of this text: {told}."
+        ) from error
     tokenizer = unigram_tokenizer(model.getvalue(), special)
     if special.eos is not None:
         tokenizer.post_processor = ends(tokenizer, eos=special.eos)
     return tokenizer
-
-
-def in_proportion(counts: Mapping[str, int], most: int) -> dict[str, int]:
-    """The counts of words divided so that they stand for `most` characters, about; a word that occurs stays."""
-    share = min(1.0, most / max(1, sum(len(word) * count for word, count in counts.items())))
-    return {word: max(1, round(count * share)) for word, count in counts.items()}
-
-
-def _counted(texts: Iterable[str]) -> Counter[str]:
-    words: Counter[str] = Counter()
-    for text in texts:
-        words.update(text.split())
-    return words
 
 
 def _characters(texts: Iterator[str], special: SpecialTokens) -> Tokenizer:

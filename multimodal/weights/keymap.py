@@ -195,8 +195,8 @@ class Table:
             hint = nearest(uncovered[0], sorted({name for names in expected.values() for name in names}))
             sentences.append(f"The weights hold {_some(uncovered)}, which no row of the table covers.{hint}")
         if missing:
-            where = expected.get(missing[0])
-            source = f"expected under {where[0]!r}" if where else "and no row of the table covers it"
+            where = [found[0] for name in missing if (found := expected.get(name))]
+            source = f"expected under {_some(where)}" if where else "and no row of the table covers it"
             sentences.append(f"The model's {_some(missing)} stays unfilled, {source}.")
         return "These weights do not fit this model. " + " ".join(sentences)
 

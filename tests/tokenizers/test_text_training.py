@@ -6,14 +6,16 @@ import hashlib
 import os
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from texts import CORPUS, NASTY
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.tokenizers import text_training
+from multimodal.tokenizers import text_counting
 from multimodal.tokenizers.text import SpecialTokens
-from multimodal.tokenizers.text_training import in_proportion, read_chunks, train_tokenizer
+from multimodal.tokenizers.text_counting import counted, in_proportion, read_chunks, thinned
+from multimodal.tokenizers.text_training import train_tokenizer
 
 KINDS = ("bpe", "wordpiece", "unigram", "character")
 
@@ -92,7 +94,7 @@ def test_everything_comes_back_from_bytes():
 
 
 def test_chunks_are_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_training, "CHUNK", 16)
+    monkeypatch.setattr(text_counting, "CHUNK", 16)
     text = "".join(f"{'é' * length}\r\n" for length in range(60)) + "the end"
     (tmp_path / "a.txt").write_bytes(text.encode())
     chunks = list(read_chunks(tmp_path / "a.txt"))
@@ -101,6 +103,61 @@ def test_chunks_are_the_file(tmp_path, monkeypatch):
     assert all(chunk.endswith("\n") for chunk in chunks if "é" * 20 not in chunk and not chunk.endswith(("é", "end")))
     (tmp_path / "b.txt").write_bytes(b"caf\xc3\xa9 \xff\n")
     assert "".join(read_chunks(tmp_path / "b.txt")) == "café \ufffd\n"
+
+
+CHINESE = "".join(chr(0x4E00 + i % 700) for i in range(3000))
+
+
+def test_runs_without_a_space_are_learned_from():
+    for kind in ("unigram", "bpe"):
+        trained = train_tokenizer(iter([CHINESE] * 3), kind, vocabulary=1500)
+        assert trained.encode(CHINESE[:50], special=False).ids.count(trained.unk_id) == 0
+    mixed = train_tokenizer(iter(["hello world again\n" * 50 + CHINESE]), "unigram", vocabulary=1500)
+    assert mixed.vocabulary > 500 and mixed.unk_id not in mixed.encode(CHINESE[:50]).ids
+    assert train_tokenizer(iter(["a" * 1_000_000]), "unigram", vocabulary=300).vocabulary < 300
+
+
+def test_long_words_are_counted_in_pieces():
+    assert counted(["aa " + "b" * 600]) == {"aa": 1, "b" * 256: 2, "b" * 88: 1}
+
+
+def test_runs_without_a_space_are_thinned_out(monkeypatch):
+    monkeypatch.setattr(text_counting, "RUNS", 1000)
+    runs = [f"{i:030d}" for i in range(1000)]  # 30,000 characters
+    text = [f"word {run} end\n" for run in runs]
+    found = list(thinned(text))
+    taken = [run for run in runs if any(run in one for one in found)]
+    assert taken[:30] == runs[:30], "the first thousand characters are all there"
+    assert sum(map(len, taken)) == pytest.approx(1000 * sum(1 / n for n in range(1, 31)), rel=0.1)
+    assert [one.replace(run, "") for one, run in zip(found, runs, strict=True)] == ["word  end\n"] * 1000
+    assert list(thinned(["short words stay " * 1000])) == ["short words stay " * 1000]
+
+
+SCRIPT = """
+import random, resource, sys
+from multimodal.tokenizers.text_training import train_tokenizer
+train_tokenizer(iter(["a few words to import what is needed " * 20]), sys.argv[2], vocabulary=300)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+train_tokenizer(sys.argv[1], sys.argv[2], vocabulary=4000)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # minutes of work
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram"])
+@pytest.mark.parametrize("script", ["words", "none"])
+def test_a_hundred_megabytes_are_never_all_in_memory(tmp_path, kind, script):
+    random = Random(0)
+    letters = [chr(0x3041 + i) for i in range(80)] if script == "none" else list("etaoinshrdlu")
+    words = ["".join(random.choices(letters, k=random.randint(2, 9))) for _ in range(50_000)]
+    join = "" if script == "none" else " "
+    with (tmp_path / "corpus.txt").open("w", encoding="utf-8") as file:
+        while file.tell() < 100_000_000:
+            file.write("".join(join.join(random.choices(words, k=25)) + "\n" for _ in range(1000)))
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "corpus.txt"), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < {"bpe": 700, "wordpiece": 700, "unigram": 1200}[kind], "MiB"
 
 
 def test_what_cannot_be_trained(tmp_path):
@@ -113,6 +170,9 @@ def test_what_cannot_be_trained(tmp_path):
     for kind in KINDS:
         with pytest.raises(DataError, match="no text to train on"):
             train_tokenizer(iter(["", ""]), kind)
+    for kind in ("wordpiece", "unigram"):
+        with pytest.raises(DataError, match="all of it is white space"):
+            train_tokenizer(iter([" \n", "\t"]), kind)
     with pytest.raises(DataError, match=r"nope\.txt'\. Give text files"):
         train_tokenizer(tmp_path / "nope.txt")
     with pytest.raises(DataError, match=r"Give text files, or texts through an iterator: iter\(texts\)"):
