@@ -1,14 +1,16 @@
 """A repository of the Hugging Face hub as a folder of its cache: only JSON, safetensors and the files of tokenizers.
 
-What is complete in the cache is used without asking. Otherwise the hub is asked once for the list of files, and the
-config is read before anything large is downloaded, so that an unsupported model costs no waiting.
+The hub is asked once for the list of files, and the config is read before anything large is downloaded, so that an
+unsupported model costs no waiting. The list is kept: what is complete by it in the cache is used without asking. Other
+programs share the cache and may leave some files out; what they left is completed, or used as it is without a network.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, cached_assets_path, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from multimodal.errors import ArgumentError, DataError
@@ -42,8 +44,18 @@ def hub_folder(name: str, *, weights: bool) -> Path:
         cached = _cached(repository, revision)
     except HFValidationError as error:
         raise ArgumentError(f"{name!r} is not the name of a repository; give 'hf:ORG/NAME'.") from error
-    if cached is not None and _complete(cached, weights=weights):
+    usable = cached is not None and _usable(cached, weights=weights)
+    if cached is not None and usable and _complete(cached, repository):
         return cached
+    try:
+        return _downloaded(name, repository, revision, weights=weights)
+    except DataError:
+        if cached is not None and usable:
+            return cached
+        raise
+
+
+def _downloaded(name: str, repository: str, revision: str | None, *, weights: bool) -> Path:
     with asking_hub(f"hf:{name}", repository, instead=_INSTEAD):
         # Asks once; the downloads themselves would ask again for most of a minute when nobody answers.
         info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, revision=revision, timeout=PATIENCE)
@@ -52,7 +64,9 @@ def hub_folder(name: str, *, weights: bool) -> Path:
             raise DataError(f"The repository {repository} holds no {CONFIG}, so it is not a model of transformers.")
         folder = _download(repository, CONFIG, revision).parent
         read_published(folder)
-        files = [_download(repository, file, revision) for file in _SMALL if file in there]
+        small = [file for file in _SMALL if file in there]
+        files = [_download(repository, file, revision) for file in small]
+        _list(folder, repository).write_text(json.dumps(small), encoding="utf-8")
         for file in _weight_files(there, repository, revision) if weights else ():
             files.append(_download(repository, file, revision))
     if any(file.parent != folder for file in files):
@@ -83,10 +97,25 @@ def _cached(repository: str, revision: str | None) -> Path | None:
         return None
 
 
-def _complete(folder: Path, *, weights: bool) -> bool:
-    """Whether all that is needed is there; the weights come last."""
+def _usable(folder: Path, *, weights: bool) -> bool:
+    """Whether what no model does without is there."""
     if not (folder / CONFIG).exists() or not any((folder / name).exists() for name in VOCABULARIES):
         return False
     if not weights or (folder / WEIGHTS).exists():
         return True
     return (folder / INDEX).exists() and all((folder / name).exists() for name in shards_of(folder / INDEX))
+
+
+def _complete(folder: Path, repository: str) -> bool:
+    """Whether all small files that the hub has of this commit are there."""
+    try:
+        names = json.loads(_list(folder, repository).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(names, list) and all((folder / str(name)).exists() for name in names)
+
+
+def _list(folder: Path, repository: str) -> Path:
+    """Where the names of a commit's small files are kept; `folder` is named after the commit."""
+    assets = cached_assets_path("multimodal", repository, folder.name, assets_dir=constants.HF_ASSETS_CACHE)
+    return assets / "files.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -41,6 +42,25 @@ def test_a_model_is_downloaded_once(hub: Hub, tmp_path: Path) -> None:
     hub.asked.clear()
     load(f"hf:{NAME}", **CPU)
     assert hub.asked == []  # not even a question: it works on a plane
+
+
+def test_what_another_program_left_out_of_the_cache_is_fetched(hub: Hub, tmp_path: Path, monkeypatch) -> None:
+    folder = write_llama(tmp_path / "theirs")
+    word_tokenizer().save(folder)
+    (folder / "generation_config.json").write_text('{"max_new_tokens": 3}')
+    publish(hub, folder)
+    load(f"hf:{NAME}", **CPU)
+    (found,) = (tmp_path / "cache").rglob("generation_config.json")
+    found.unlink()
+    hub.asked.clear()
+    assert load(f"hf:{NAME}", **CPU).config.generation.max_new_tokens == 3
+    assert "HEAD generation_config.json" in hub.asked and "GET model.safetensors" not in hub.asked
+    # A cache that we have no list of, as another program fills it: asked once more, or taken as it is.
+    shutil.rmtree(tmp_path / "cache" / "assets")
+    hub.files.clear()
+    assert load(f"hf:{NAME}", **CPU).config.generation.max_new_tokens == 3
+    use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path / "cache")
+    assert torch.equal(load(f"hf:{NAME}", **CPU)(IDS), load(folder, **CPU)(IDS))
 
 
 def test_shards_of_a_revision(hub: Hub, tmp_path: Path) -> None:

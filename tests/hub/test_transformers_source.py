@@ -115,10 +115,18 @@ def test_missing_extra_and_misshapen_tensors(tmp_path: Path) -> None:
     change_weights(folder, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
     with pytest.raises(DataError, match=r"stays unfilled, expected under 'model.layers.1.mlp.up_proj.weight'"):
         load(folder, **CPU)
+    change_weights(folder, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+    with pytest.raises(DataError, match=r"under 'model.layers.0.mlp.up_proj.weight', 'model.layers.1.mlp.up_proj.weig"):
+        load(folder, **CPU)
     folder = write_llama(tmp_path, vocab_size=21)
     with pytest.raises(
         DataError, match=r"'model.embed_tokens.weight' has shape \[20, 16\], but the model needs \[21, 16\]"
     ):
+        load(folder, **CPU)
+    folder = write_llama(tmp_path)
+    eighth = torch.ones(16).to(torch.float8_e4m3fn)
+    change_weights(folder, lambda tensors: tensors.update({"model.norm.weight": eighth}))
+    with pytest.raises(DataError, match=r"'model.norm.weight' is stored as float8_e4m3fn\. Quantized weights are not"):
         load(folder, **CPU)
     folder = write_llama(tmp_path)
     change_weights(folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(16, dtype=torch.int8)}))

@@ -41,6 +41,10 @@ def test_a_window_in_some_layers_is_refused(tmp_path: Path) -> None:
         DataError, match=r"layer_types is \['full_attention', 'sliding.*a sliding window is that of all"
     ):
         load(tmp_path)
+    for wrong in ([["a"]] * 3, ["sliding_attention"], "full_attention", [{}]):
+        change_config(tmp_path, layer_types=wrong)
+        with pytest.raises(DataError, match=r"layer_types is .*; it must say for each of the \d layers one of full"):
+            load(tmp_path)
     change_config(tmp_path, layer_types=None)  # as older versions write it
     with pytest.raises(
         DataError, match=r"max_window_layers is 1; here a sliding window is that of all layers or of none"
