@@ -75,4 +75,4 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(text_classify, LabeledTextData, smoke=SMOKE, trainer={"max_epochs": 8, "gradient_clip_val": 1.0})
+    run(text_classify, LabeledTextData, smoke=SMOKE, trainer={"max_epochs": 4, "gradient_clip_val": 1.0})

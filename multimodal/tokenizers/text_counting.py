@@ -14,7 +14,7 @@ from multimodal.tokenizers.encoded import Text, clean
 
 CHUNK = 1 << 16  # characters of a file that are read at once
 RUN = 20  # characters without a space: most such runs are of a script that writes none, and each occurs only once
-RUNS = 10_000_000  # characters of such runs that are all taken; of the next as many every second run, and so on
+RUNS = 1_000_000  # characters of such runs that are all taken; of the next as many every second run, and so on
 LONG = 256  # characters of a word at most; longer ones are counted in pieces
 
 

@@ -59,7 +59,7 @@ def test_what_cannot_be_done_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"afn is 'tanh'; it must be one of gelu, relu, silu, swish"):
         load(tmp_path)
     change_config(tmp_path, afn={})
-    with pytest.raises(DataError, match="afn is {}; it must be one of"):
+    with pytest.raises(DataError, match=r"afn is \{\}; it must be one of"):
         load(tmp_path)
     change_config(tmp_path, afn="gelu", architectures=["OpenAIGPTDoubleHeadsModel"])
     with pytest.raises(DataError, match=r"architectures is \['OpenAIGPTDoubleHeadsModel'\]; .*OpenAIGPTLMHeadModel"):

@@ -157,7 +157,7 @@ def test_a_hundred_megabytes_are_never_all_in_memory(tmp_path, kind, script):
             file.write("".join(join.join(random.choices(words, k=25)) + "\n" for _ in range(1000)))
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "corpus.txt"), kind]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < {"bpe": 700, "wordpiece": 700, "unigram": 1200}[kind], "MiB"
+    assert int(done.stdout) < (1500 if kind == "bpe" and script == "none" else 700), "MiB"
 
 
 def test_what_cannot_be_trained(tmp_path):
