@@ -82,8 +82,8 @@ class RecipeCLI(LightningCLI):
         """A checkpoint gives weights and progress; it does not override what was asked for."""
 
 
-class ModelFolder(Callback):
-    """After training, the model as a folder for `mm.load`, wherever the weights were, with its last scores."""
+class Outcome(Callback):
+    """What is left at the end: the scores on stdout, and after training the model as a folder for `mm.load`."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         """Have the last step validated, also where the interval of validations does not end there."""
@@ -100,11 +100,26 @@ class ModelFolder(Callback):
         plain = rebuilt(model)
         own = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
         plain.load_state_dict(own)
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "tokens_per_second"}
-        plain.card = {"metrics": scores}
+        plain.card = {"metrics": self._told(trainer)}
         folder = save(plain, Path(logs) / "model")
-        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         print(f"The model is in {folder}", file=sys.stderr)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where validation is all that was asked for, its scores."""
+        if trainer.state.fn == "validate":
+            self._told(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The scores; Lightning's own table goes where the progress bar is."""
+        self._told(trainer)
+
+    @staticmethod
+    def _told(trainer: Trainer) -> dict[str, float]:
+        """The scores, once they are printed."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "tokens_per_second"}
+        if trainer.is_global_zero:
+            print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        return scores
 
 
 def run(
@@ -140,7 +155,7 @@ def _lightning(
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
-            "callbacks": [ModelFolder()],
+            "callbacks": [Outcome()],
             "use_distributed_sampler": False,  # the loaders share the samples among processes themselves
             "precision": "bf16-mixed" if torch.cuda.is_available() else "32-true",
             **trainer,

@@ -60,6 +60,19 @@ def test_two_processes_equal_one(corpus, tmp_path):
     for name in a:
         assert torch.allclose(a[name], b[name], atol=2e-4), name
 
+    # Scores of a checkpoint, on stdout alone.
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    words = [*ARGUMENTS[:4], f"--data.root={corpus}", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    command = [
+        sys.executable,
+        "recipes/gpt_pretrain.py",
+        "validate",
+        *words,
+        f"--ckpt_path={next(one.rglob('*=12.ckpt'))}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=True)
+    assert done.stdout.startswith(f"val_loss {losses[1]:.4f}  ") and done.stdout.count("\n") == 1
+
     # Going on from a checkpoint: what the command line says counts, not what the checkpoint remembers.
     checkpoint = next(one.rglob("*.ckpt"))
     flags = (f"--ckpt_path={checkpoint}", "--model.optimizer.weight_decay=0.5", "--trainer.max_steps=14")
