@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from harness import Comparison, compare, machine, matrix_product_rate, outputs_differ, record, show
-from text_workloads import decoding, encoding, forced, forced_target, training, translating
+from text_workloads import decoding, encoding, forced, forced_target, quiet, training, translating
 from torch.nn import functional as F
 
 
@@ -48,6 +48,7 @@ def write_models(root: Path, names: set[str]) -> dict[str, str]:
     """The folders that transformers writes of the models that the workloads `names` need, with random weights."""
     from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
+    quiet()
     small: dict[str, Any] = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
     still: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     t5: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8}

@@ -62,11 +62,20 @@ def _completing(model: Any, inputs: list[torch.Tensor]) -> Step:
     return step
 
 
+def quiet() -> None:
+    """Without transformers' bars and reports, which would stand between the tables."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def _model(folder: str, library: str, dtype: str, theirs: str) -> Any:
     """The model in `folder` as the library reads it; `theirs`: the class of transformers."""
     if library == "transformers":
         import transformers
 
+        quiet()
         return getattr(transformers, theirs).from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     from multimodal.hub import load
 
