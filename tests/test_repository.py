@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -97,6 +100,25 @@ def test_constraints_cover_every_direct_dependency_within_its_range():
         assert version is not None, f"{requirement.name} is not in constraints.txt"
         assert requirement.specifier.contains(version), f"{requirement} excludes the tested {version}"
     assert not [name for name in pinned if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_what_the_package_imports_is_declared():
+    declared = {canonical(Requirement(row).name) for row in PROJECT["project"]["dependencies"]}
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in declared if not re.search(rf"^\| {name} \|", canonical_rows(table), re.MULTILINE)] == []
+    comes_with = {"markupsafe": "jinja2"}
+    distributions = packages_distributions()
+    for path in sorted((ROOT / "multimodal").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"multimodal"}:
+                found = {canonical(name) for name in distributions[top]} | {comes_with.get(top, "")}
+                assert found & declared, f"{path.relative_to(ROOT)} imports {top}, of none of the dependencies"
+
+
+def canonical_rows(text: str) -> str:
+    return re.sub(r"^\| ([\w.-]+) \|", lambda row: f"| {canonical(row[1])} |", text, flags=re.MULTILINE)
 
 
 def test_every_make_target_is_explained():

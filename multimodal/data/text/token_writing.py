@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from multimodal.data.images.samples import Skipped
 from multimodal.data.text.sources import Unit, fingerprint, read_texts, report
@@ -66,33 +69,55 @@ def write_tokens(
         "options": {"column": column, "unit": unit, "eos": eos, "shard_tokens": shard_tokens},
     }
     index = _going_on(folder, plan)
-    if verify:
+    if not index["complete"]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                index = _going_on(folder, plan)  # another process may have gone on while this one waited
+                if verify:
+                    verify_shards(folder, index["shards"])
+                if not index["complete"]:
+                    tokenizer.save(folder)
+                    _write_shards(folder, index, source, tokenizer, end)
+        except OSError as error:
+            raise DataError(f"The tokens cannot be written to {folder}: {error.strerror}.") from error
+    elif verify:
         verify_shards(folder, index["shards"])
-    if index["complete"]:
-        return TokenShards(folder)
-    skipped: list[Skipped] = []
-    done = sum(shard["documents"] for shard in index["shards"])
-    # Texts that earlier calls wrote are read again, but not tokenized: what was skipped among them is counted once.
-    texts = islice(read_texts(source, column=column, unit=unit, skipped=skipped), done, None)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(folder)
-        _write(folder, index)
-        for _ in track(_shards(folder, index, encode_documents(texts, tokenizer, eos=end)), None, BATCHES):
-            pass
-        if not index["shards"]:
-            first = f" The first of {len(skipped)} left out, {skipped[0].path}: {skipped[0].reason}." if skipped else ""
-            raise DataError(f"The source holds no text.{first}")
-        index |= {
-            "complete": True,
-            "skipped": [(one.path, one.reason) for one in skipped[:NAMED]],
-            "skipped_count": len(skipped),
-        }
-        _write(folder, index)
-    except OSError as error:
-        raise DataError(f"The tokens cannot be written to {folder}: {error.strerror}.") from error
-    report(skipped)
     return TokenShards(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time, of all machines that share the folder; a lock ends with its process."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"Another process writes tokens to {folder}; waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_shards(folder: Path, index: dict[str, Any], source: Any, tokenizer: TextTokenizer, end: int | None) -> None:
+    """Write what `index` lacks."""
+    skipped: list[Skipped] = []
+    options, done = index["options"], sum(shard["documents"] for shard in index["shards"])
+    # Texts that earlier calls wrote are read again, but not tokenized: what was skipped among them is counted once.
+    texts = read_texts(source, column=options["column"], unit=options["unit"], skipped=skipped)
+    _write(folder, index)
+    batches = encode_documents(islice(texts, done, None), tokenizer, eos=end)
+    for _ in track(_shards(folder, index, batches), None, BATCHES):
+        pass
+    if not index["shards"]:
+        first = f" The first of {len(skipped)} left out, {skipped[0].path}: {skipped[0].reason}." if skipped else ""
+        raise DataError(f"The source holds no text.{first}")
+    named = [(one.path, one.reason) for one in skipped[:NAMED]]
+    index |= {"complete": True, "skipped": named, "skipped_count": len(skipped)}
+    _write(folder, index)
+    report(skipped)
 
 
 def _going_on(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:

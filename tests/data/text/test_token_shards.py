@@ -215,6 +215,17 @@ write_tokens(sys.argv[2], characters(), sys.argv[3], unit="line", shard_tokens=2
 """
 
 
+def test_two_processes_take_turns(tmp_path):
+    corpus, folder = tmp_path / "corpus.txt", tmp_path / "ids"
+    corpus.write_text("".join(f"{i} a line of text\n" for i in range(60_000)))
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(corpus), str(folder)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        assert process.wait(timeout=120) == 0, process.stderr.read()
+    assert len(TokenShards(folder)) == 60_000
+    TokenShards(folder).verify()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute and a half of work
 def test_a_hundred_megabytes_killed_three_times(tmp_path):
