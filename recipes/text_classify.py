@@ -10,8 +10,9 @@ Better    python data/sst2/prepare.py
           --model.optimizer.lr 3e-5 --model.optimizer.warmup 0.1 --trainer.max_epochs 3
 GPT-1     ... --model.source hf:openai-community/openai-gpt --model.objective.language 0.5 --data.next_tokens true
 Hardware  one core of a CPU from nothing; one GPU with 16 GB for a published model
-Hours     not yet run
-Expected  validation accuracy on sentence_polarity: not yet run
+Hours     0.03 from nothing (106 s on one core of an AMD EPYC); a published model: not yet run
+Expected  validation accuracy on sentence_polarity from nothing: 76.4% of 1,066 held-out sentences, F1 76.3%. A bag of
+          words does as well on so few (--model.fresh.depth 0): it is published weights that do better
 Small     python recipes/text_classify.py smoke          made-up reviews, about ten seconds on a CPU
 """
 

@@ -6,8 +6,9 @@ Run       python data/wnut17/prepare.py
           (CoNLL files, a word and its tag on a line; or a table with words and tags)
 Better    ... --model.source hf:google-bert/bert-base-cased --model.optimizer.lr 3e-5 --trainer.max_epochs 3
 Hardware  one core of a CPU from nothing; one GPU with 16 GB for a published model
-Hours     not yet run
-Expected  entity F1 on WNUT-17: not yet run
+Hours     0.04 from nothing (140 s on one core of an AMD EPYC); a published model: not yet run
+Expected  entity F1 on WNUT-17 from nothing: 14.1% validation, 9.4% test (precision 14.9%, recall 6.9%); names that were
+          never seen in training cannot be told from 3,394 sentences alone. A published model: not yet run
 Small     python recipes/token_tag.py smoke          made-up sentences, about ten seconds on a CPU
 """
 
