@@ -23,7 +23,7 @@ from multimodal.data.text.corpus_data import CorpusData
 from multimodal.errors import ArgumentError, DataError
 from multimodal.generation.config import BeamConfig, SamplingConfig
 from multimodal.hub import save_transformers
-from multimodal.tokenizers import chat
+from multimodal.tokenizers import chat_sandbox
 
 PLACE = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "2"]
 LONG = "a" * 1_000_000  # on one line
@@ -244,7 +244,7 @@ ESCAPES = {
 
 @pytest.mark.parametrize("case", ESCAPES)
 def test_a_chat_template_in_a_folder(case, theirs, capsys, monkeypatch):
-    monkeypatch.setattr(chat, "_STEPS", 5000)  # time, under the type checker
+    monkeypatch.setattr(chat_sandbox, "STEPS", 5000)  # time, under the type checker
     (theirs / "chat_template.jinja").write_text(ESCAPES[case])
     ends(capsys, ["generate", str(theirs), "hi", "--chat", *PLACE], 1, "The chat template")
     model = mm.load(theirs, device="cpu", dtype="float32")

@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.callbacks import Saver
 from multimodal.finetuning.progress_bar import ProgressBar
 
+_FOUND_BY_LIGHTNING = ("best", "last", "hpc", "registry")
 SAVE_EVERY = 300.0  # seconds of work that a kill loses at most
 HANDED_OVER = ("labels", "texts", "tokenizer", "length", "next_sentence")  # from the data, where a recipe asks for them
 
@@ -67,8 +69,13 @@ class RecipeCLI(LightningCLI):
                 parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
-        """Our progress bar, unless there shall be none."""
-        if self.config[str(self.subcommand)].trainer.enable_progress_bar is not False:
+        """Our progress bar, unless there shall be none; and checkpoints are read without running what is in them."""
+        config = self.config[str(self.subcommand)]
+        if config.get("weights_only") is None:
+            config.weights_only = True
+        if (path := config.get("ckpt_path")) and config.weights_only:
+            check_checkpoint(path)
+        if config.trainer.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(ProgressBar())
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -120,6 +127,24 @@ class Outcome(Callback):
         if trainer.is_global_zero:
             print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         return scores
+
+
+def check_checkpoint(path: str) -> None:
+    """Refuse a checkpoint that cannot be read, before anything is made ready.
+
+    Raises:
+        DataError: it is not there, damaged, or more than tensors and plain data.
+    """
+    if path in _FOUND_BY_LIGHTNING or Path(path).is_dir():  # a folder: one of several processes' parts
+        return
+    try:
+        torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"There is no checkpoint {path}.") from None
+    except UnpicklingError:
+        raise DataError(f"{path} is no checkpoint of tensors and plain data; reading it could run code.") from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(f"{path} is no checkpoint, or damaged: {str(error).splitlines()[0]}") from None
 
 
 def run(

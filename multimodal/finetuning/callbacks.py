@@ -134,7 +134,7 @@ class Saver(Checkpoint):
         path = self.path or Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "last.ckpt"
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            trainer.save_checkpoint(temporary)
+            trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 temporary.replace(path)
         finally:

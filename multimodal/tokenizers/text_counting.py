@@ -64,8 +64,9 @@ def thinned(texts: Iterable[str]) -> Iterator[str]:
 
     def kept(run: re.Match[str]) -> str:
         nonlocal seen, number
-        seen, number = seen + len(run[0]), number + 1
-        return run[0] if number % (1 + seen // RUNS) == 0 else ""
+        share, number = 1 + seen // RUNS, number + 1
+        seen += len(run[0])
+        return run[0] if number % share == 0 else ""
 
     for text in texts:
         longest = max(map(len, text.split()), default=0)

@@ -172,7 +172,7 @@ def test_exit_codes(tmp_path, capsys):
 
     assert exit_code(lambda: tmp_path) == 0
     assert exit_code(fail) == 1
-    assert capsys.readouterr() == (f"The images are in {tmp_path}\n", "No network.\n")
+    assert capsys.readouterr() == (f"The data are in {tmp_path}\n", "No network.\n")
 
 
 def test_zip_archives_too(tmp_path):
