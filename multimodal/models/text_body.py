@@ -5,6 +5,7 @@ Axes: b batch · t length · d model width
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ from multimodal.tokenizers.text import TextTokenizer
 BodyConfig: TypeAlias = TextEncoderConfig | LanguageModelConfig
 
 
-class TextHead(nn.Module):
+class TextHead(nn.Module, ABC):
     """A body, its hidden states, and the texts that it reads."""
 
     head: nn.Module
@@ -64,9 +65,9 @@ class TextHead(nn.Module):
         """Logits; arguments as in `hidden`."""
         return self.logits(self.hidden(ids, keep=keep, types=types), keep)
 
+    @abstractmethod
     def logits(self, hidden: Float[Tensor, "b t d"], keep: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b ..."]:
         """Logits from `hidden(...)`: of the text, or of each token."""
-        raise NotImplementedError
 
     def hidden(
         self,
