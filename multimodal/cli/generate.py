@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="draw the same each time")
     add("--beams", type=int, metavar="N", help="search for the likeliest text with N hypotheses at a time")
     add("--n-best", type=int, metavar="N", help="give the N best texts that --beams found")
-    add("--stop", action="append", metavar="TEXT", help="end before this text; may be given several times")
+    add("--stop", action="append", metavar="TEXT", help="end before this text ($'\\n': a line break); may be repeated")
     add("--chat", action="store_true", help="each prompt is a message to a chat model")
     add("--system", metavar="TEXT", help="the system message of --chat")
     add("--truncate", action="store_true", help="shorten prompts that are too long instead of refusing them")

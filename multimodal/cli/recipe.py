@@ -109,7 +109,8 @@ class Outcome(Callback):
         plain.load_state_dict(own)
         plain.card = {"metrics": self._told(trainer)}
         folder = save(plain, Path(logs) / "model")
-        print(f"The model is in {folder}", file=sys.stderr)
+        if trainer.loggers:  # else it is a smoke run, whose folder goes
+            print(f"The model is in {folder}", file=sys.stderr)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Where validation is all that was asked for, its scores."""
@@ -161,6 +162,7 @@ def run(
     # Lightning recommends products of its makers at every start, and warns of what torch changed below it.
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "Tip:" not in line.getMessage())
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    warnings.filterwarnings("ignore", message="The dirpath has changed from")  # of a resumed run, as it should
     try:
         if sys.argv[1:2] == ["smoke"]:
             _smoke(recipe, data, smoke, trainer, sys.argv[2:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -100,14 +101,27 @@ class Saver(Checkpoint):
 
     Args:
         path: where it lies, always whole; None: in checkpoints/last.ckpt beside the logs.
-        seconds: of work that a kill may lose.
+        seconds: of work that a kill may lose; the first checkpoint comes after 30 at most.
     """
 
     ASK_EVERY = 20  # batches; the clocks of several processes differ, and one must decide for all
+    FIRST = 30.0  # seconds
 
     def __init__(self, path: Path | None, seconds: float) -> None:
         self.path, self.seconds = path, seconds
+        self._last: Path | None = None  # the checkpoint that was written, and of which step it is
+        self._step = 0
         self._since = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from here, and to the first checkpoint less."""
+        self._since = time.monotonic() - max(0.0, self.seconds - self.FIRST)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say what is left; the middle of a step is no place to save at."""
+        named = self.path is None and self._last is not None  # else whoever chose the path knows how to go on
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and named:
+            print(f"Stopped. To go on from step {self._step}: --ckpt_path {self._last}", file=sys.stderr)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -137,6 +151,7 @@ class Saver(Checkpoint):
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 temporary.replace(path)
+                self._last, self._step = path, trainer.global_step
         finally:
             temporary.unlink(missing_ok=True)
         self._since = time.monotonic()

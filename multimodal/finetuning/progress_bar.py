@@ -14,14 +14,10 @@ class ProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(console_kwargs={"stderr": True})
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _get_train_description(self, current_epoch: int) -> str:
         """Lightning counts from 0, and up to -2 where only the steps are given."""
-        super().on_train_epoch_start(trainer, pl_module)
-        if self.progress is None or self.train_progress_bar_id is None:  # not the first process, or switched off
-            return
-        epochs = trainer.max_epochs or 0
-        told = f"Epoch {trainer.current_epoch + 1}" + (f" of {epochs}" if epochs > 0 else "")
-        self.progress.update(self.train_progress_bar_id, description=told)
+        epochs = self.trainer.max_epochs or 0
+        return f"Epoch {current_epoch + 1}" + (f" of {epochs}" if epochs > 0 else "")
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
         """What was logged, without the number of the log folder."""

@@ -54,6 +54,10 @@ class Prefix:
             model.hidden(torch.tensor([ids[:-1]], device=cache.lengths.device), cache=cache)
         return cls(tuple(ids), cache.state(), fingerprint(model))
 
+    def __repr__(self) -> str:
+        size = sum(tensor.nbytes for tensor in self.state.values())
+        return f"Prefix({len(self.ids)} tokens, {size / 1e6:.1f} MB, of the model {self.model[:8]})"
+
     def fill(self, cache: Cache, model: nn.Module) -> None:
         """Begin every row of an empty cache of `model` with all tokens of the prefix but the last.
 

@@ -55,6 +55,9 @@ def settings(config: GenerationConfig, tokenizer: TextTokenizer | None, options:
         for name, field in (("beams", "width"), ("n_best", "n_best"), ("length_penalty", "length_penalty"))
         if name in given
     }
+    temperature = drawing.get("temperature", 0)
+    if isinstance(temperature, int | float) and temperature < 0:
+        raise ArgumentError(f"temperature is {temperature:g}; it must be above 0, or 0 for always the likeliest token.")
     if drawing.get("temperature") == 0:
         if others := [name for name in drawing if name not in ("temperature", "seed")]:
             raise ArgumentError(f"temperature=0 always takes the likeliest token, so {others[0]} has no meaning.")

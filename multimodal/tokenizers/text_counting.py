@@ -54,7 +54,7 @@ def nonempty(texts: Iterator[str], read: Callable[[], None]) -> Iterator[str]:
         found = found or bool(text)
         yield text
     if not found:
-        raise DataError("There is no text to train on: all of it is empty.")
+        raise DataError("There is no text to train on: nothing could be read, or all of it is empty.")
     read()
 
 

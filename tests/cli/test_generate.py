@@ -158,7 +158,7 @@ def test_what_is_refused(folder, capsys, tmp_path, monkeypatch):
     assert "--system is a message of a conversation" in refused(capsys, folder, "a", "--system", "x")
     assert "--top-p has no meaning with --score" in refused(capsys, folder, "a", "--score", "--top-p", 0.5)
     assert "--batch-size is 0" in refused(capsys, folder, "a", "--batch-size", 0)
-    assert "temperature is -1.0; it must be above 0" in refused(capsys, folder, "a", "--temperature", -1)
+    assert "temperature is -1; it must be above 0, or 0 for always" in refused(capsys, folder, "a", "--temperature", -1)
     assert "has 70 tokens, which leaves no room" in refused(capsys, folder, "x" * 70)
     (tmp_path / "blank.txt").write_text("\n \n")
     assert "all its lines are blank" in refused(capsys, folder, "--file", tmp_path / "blank.txt")

@@ -37,17 +37,37 @@ def started(corpus: Path, out: Path, how: str, *words: str) -> subprocess.Popen[
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+def wait_for(last: Path, process: subprocess.Popen[str]) -> None:
+    """Until `process` has written a checkpoint of its fifth step or a later one."""
+    deadline = time.monotonic() + 120
+    while not last.exists() or torch.load(last, weights_only=True)["global_step"] < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def numbers(path: Path) -> None:
+    path.write_text("".join(f"{i} is followed by {i + 1}.\n" for i in range(2000)))
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    numbers(corpus := tmp_path / "corpus.txt")
+    stopped = started(corpus, tmp_path / "out", "slowly")
+    last = tmp_path / "out" / "lightning_logs/version_0/checkpoints/last.ckpt"
+    wait_for(last, stopped)
+    stopped.send_signal(signal.SIGINT)
+    _, errors = stopped.communicate(timeout=60)
+    step = torch.load(last, weights_only=True)["global_step"]
+    assert f"Stopped. To go on from step {step}: --ckpt_path {last}" in errors
+    assert "Traceback" not in errors and stopped.returncode != 0
+
+
 def test_a_recipe_killed_between_validations_goes_on_as_if_it_had_not_been(tmp_path):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("".join(f"{i} is followed by {i + 1}.\n" for i in range(2000)))
+    numbers(corpus := tmp_path / "corpus.txt")
     plain = started(corpus, tmp_path / "plain", "plainly")
     killed = started(corpus, tmp_path / "killed", "slowly")
     wanted = "lightning_logs/version_0/checkpoints/last.ckpt"
     last = tmp_path / "killed" / wanted
-    deadline = time.monotonic() + 120
-    while not last.exists() or torch.load(last, weights_only=True)["global_step"] < 5:
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(last, killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     step = torch.load(last, weights_only=True)["global_step"]

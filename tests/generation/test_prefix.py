@@ -68,6 +68,12 @@ def test_what_a_model_is_told_by():
     assert fingerprint(other) != fingerprint(gpt())
 
 
+def test_a_prefix_shows_itself_in_a_line():
+    model = gpt()
+    shown = repr(Prefix.read(model, FRONT))
+    assert shown == f"Prefix({len(FRONT)} tokens, 0.0 MB, of the model {fingerprint(model)[:8]})"
+
+
 def test_another_model_is_refused():
     model = llama()
     prefix = Prefix.read(model, FRONT)

@@ -198,7 +198,7 @@ def test_options_over_a_checkpoints_own():
     ("options", "message"),
     [
         ({"temprature": 1.0}, r"temprature is not an option of generation\. Did you mean 'temperature'"),
-        ({"temperature": -1.0}, r"temperature is -1\.0; it must be above 0"),
+        ({"temperature": -1.0}, r"temperature is -1; it must be above 0"),
         ({"temperature": 0, "top_p": 0.5}, "so top_p has no meaning"),
         ({"top_p": 0.5, "beams": 2}, "exclude each other"),
         ({"n_best": 2}, "belong to beam search"),

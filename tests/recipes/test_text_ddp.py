@@ -63,6 +63,7 @@ def test_two_processes_equal_one(corpus, tmp_path):
     # Scores of a checkpoint, on stdout alone.
     environment = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     words = [*ARGUMENTS[:4], f"--data.root={corpus}", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    words.append(f"--trainer.default_root_dir={tmp_path / 'scores'}")
     command = [
         sys.executable,
         "recipes/gpt_pretrain.py",
