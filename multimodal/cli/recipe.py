@@ -80,7 +80,7 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, which keeps a last checkpoint also between validations, unless it shall keep none."""
-        trainer = super().instantiate_trainer(**kwargs)
+        trainer: Any = super().instantiate_trainer(**kwargs)
         if trainer.checkpoint_callbacks:
             trainer.callbacks.append(Saver(None, SAVE_EVERY))
         return trainer
