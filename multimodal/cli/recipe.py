@@ -136,7 +136,7 @@ def check_checkpoint(path: str) -> None:
     Raises:
         DataError: it is not there, damaged, or more than tensors and plain data.
     """
-    if path in _FOUND_BY_LIGHTNING or Path(path).is_dir():  # a folder: one of several processes' parts
+    if path in _FOUND_BY_LIGHTNING or "://" in path or Path(path).is_dir():  # a folder: parts of several processes
         return
     try:
         torch.load(path, map_location="cpu", mmap=True, weights_only=True)

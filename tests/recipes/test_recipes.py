@@ -92,6 +92,8 @@ def test_checkpoints_that_are_not_read(tmp_path):
         with pytest.raises(DataError, match=reason):
             check_checkpoint(str(tmp_path / f"{name}.ckpt"))
     assert not (tmp_path / "ran").exists()
+    for elsewhere in ("last", "s3://bucket/last.ckpt", str(tmp_path)):  # Lightning's to find
+        check_checkpoint(elsewhere)
     words = ["fit", f"--data.root={Path(__file__)}", f"--ckpt_path={tmp_path / 'evil.ckpt'}"]
     done = python("recipes/gpt_pretrain.py", *words, f"--trainer.default_root_dir={tmp_path}")
     assert done.returncode == 1
