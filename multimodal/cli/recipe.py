@@ -37,6 +37,7 @@ from multimodal.data.images.digits import write_digits
 from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.callbacks import Saver
 from multimodal.finetuning.progress_bar import ProgressBar
+from multimodal.hub.files import first_line
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc", "registry")
 SAVE_EVERY = 300.0  # seconds of work that a kill loses at most
@@ -90,7 +91,13 @@ class RecipeCLI(LightningCLI):
 
 
 class Outcome(Callback):
-    """What is left at the end: the scores on stdout, and after training the model as a folder for `mm.load`."""
+    """What is left at the end: the scores on stdout, and after training the model as a folder for `mm.load`.
+
+    `kept`: whether that folder stays, and is worth naming.
+    """
+
+    def __init__(self, *, kept: bool) -> None:
+        self.kept = kept
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         """Have the last step validated, also where the interval of validations does not end there."""
@@ -109,7 +116,7 @@ class Outcome(Callback):
         plain.load_state_dict(own)
         plain.card = {"metrics": self._told(trainer)}
         folder = save(plain, Path(logs) / "model")
-        if trainer.loggers:  # else it is a smoke run, whose folder goes
+        if self.kept:
             print(f"The model is in {folder}", file=sys.stderr)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -145,7 +152,7 @@ def check_checkpoint(path: str) -> None:
     except UnpicklingError:
         raise DataError(f"{path} is no checkpoint of tensors and plain data; reading it could run code.") from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise DataError(f"{path} is no checkpoint, or damaged: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path} is no checkpoint, or damaged: {first_line(error)}") from None
 
 
 def run(
@@ -174,7 +181,11 @@ def run(
 
 
 def _lightning(
-    recipe: Callable[..., LightningModule], data: type[LightningDataModule], trainer: Mapping[str, Any]
+    recipe: Callable[..., LightningModule],
+    data: type[LightningDataModule],
+    trainer: Mapping[str, Any],
+    *,
+    kept: bool = True,
 ) -> RecipeCLI:
     return RecipeCLI(
         recipe,
@@ -182,7 +193,7 @@ def _lightning(
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
-            "callbacks": [Outcome()],
+            "callbacks": [Outcome(kept=kept)],
             "use_distributed_sampler": False,  # the loaders share the samples among processes themselves
             "precision": "bf16-mixed" if torch.cuda.is_available() else "32-true",
             **trainer,
@@ -203,7 +214,7 @@ def _smoke(
         words = ["fit", *smoke.data(Path(folder)), f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]
         words += ["--trainer.logger=false", "--trainer.enable_model_summary=false", *smoke.arguments, *rest]
         sys.argv[1:] = words  # where Lightning looks, also in the processes that it starts
-        reached = float(_lightning(recipe, data, trainer).trainer.callback_metrics[smoke.metric])
+        reached = float(_lightning(recipe, data, trainer, kept=False).trainer.callback_metrics[smoke.metric])
     learned = smoke.at_least <= reached <= smoke.at_most
     verdict = "learned" if learned else "did not learn"
     expected = f"at most {smoke.at_most}" if smoke.at_most < math.inf else f"at least {smoke.at_least}"
