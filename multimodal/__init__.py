@@ -17,7 +17,7 @@ The map; imports only point up it:
     tokenizers/                      raw modality -> vectors
     generation/                      greedy, sampling, beams, speculation over anything that has a cache
     models/                          tokenizer + backbone + head, as plain `nn.Module`s
-    presets.py                       named sizes, each with the table that it is from
+    presets/                         named sizes, each with the table that it is from
     checkpoint/  hub/                the model folder; `load` from one or by a published name
     data/                            folders, tables and shards of images -> samples; `check`
     tasks/                           one LightningModule per objective
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from multimodal.finetuning import finetune
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
+    from multimodal.models.dual_encoder import DualEncoder
     from multimodal.models.encoder_decoder import EncoderDecoder
     from multimodal.models.language_model import LanguageModel
     from multimodal.models.text_encoder import TextEncoder
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Classifier",
+    "DualEncoder",
     "EncoderDecoder",
     "LanguageModel",
     "MultipleChoice",
@@ -68,6 +70,7 @@ __all__ = [
 
 _HOMES = {  # no public name is that of a file or folder here: importing that would put it in the name's place
     "Classifier": "multimodal.models.classifier",
+    "DualEncoder": "multimodal.models.dual_encoder",
     "EncoderDecoder": "multimodal.models.encoder_decoder",
     "LanguageModel": "multimodal.models.language_model",
     "MultipleChoice": "multimodal.models.text_heads",

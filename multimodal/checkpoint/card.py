@@ -14,7 +14,9 @@ from typing import Any
 from multimodal.checkpoint.card_text import text_body, text_calibration, text_input, text_words
 from multimodal.checkpoint.kinds import AnyModel, TextModel
 from multimodal.models.classifier import Classifier
+from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.image_encoder import ImageEncoderConfig
+from multimodal.models.similarity import SoftmaxSimilarityConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 _MOST_LABELS = 200  # more are in config.json
@@ -46,7 +48,12 @@ _RESIZE = {
 
 def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
     """The text of README.md, in Markdown; `card` as config.json has it, `size` of the weights in bytes."""
-    parts = _image_parts(model, size) if isinstance(model, Classifier) else _text_parts(model, size)
+    if isinstance(model, Classifier):
+        parts = _image_parts(model, size)
+    elif isinstance(model, DualEncoder):
+        parts = _dual_parts(model, size)
+    else:
+        parts = _text_parts(model, size)
     return "\n".join([*parts, *(_section(name, value) for name, value in card.items())])
 
 
@@ -59,6 +66,21 @@ def _image_parts(model: Classifier, size: int) -> list[str]:
         'print(model.predict(["photo.jpg"])[0].label)',
     )
     return [head, _labels(model.labels), _preprocessing(model.config.transform)]
+
+
+def _dual_parts(model: DualEncoder, size: int) -> list[str]:
+    softmax = isinstance(model.config.similarity, SoftmaxSimilarityConfig)
+    judged = "competing with each other (softmax)" if softmax else "each pair judged for itself (sigmoid)"
+    head = _head(
+        "zero-shot-image-classification",
+        "Image and text encoder",
+        f"Turns images and texts into vectors of {model.width} numbers whose product says how well they belong "
+        f"together, {judged}: {_size(model, size)} Texts are read up to {model.caption_length} tokens.",
+        "multimodal index photos/ --model PATH/TO/THIS/FOLDER",
+        'print(model.classify(["photo.jpg"], ["a dog", "a cat"])[0])\n'
+        'print(model.embed_images(["photo.jpg"]) @ model.embed_texts(["a dog on a beach"]).T)',
+    )
+    return [head, _preprocessing(model.config.transform, "`embed_images`")]
 
 
 def _text_parts(model: TextModel, size: int) -> list[str]:
@@ -108,7 +130,7 @@ def _labels(labels: tuple[str, ...]) -> str:
     return "## Labels\n\n" + "\n".join(rows) + "\n"
 
 
-def _preprocessing(config: ImageTransformConfig) -> str:
+def _preprocessing(config: ImageTransformConfig, method: str = "`predict`") -> str:
     size = " x ".join(map(str, config.size))
     scale = " x ".join(str(int(side / config.crop_fraction)) for side in config.size)
     resized = _RESIZE[config.resize].format(size=size, scale=scale)
@@ -116,7 +138,7 @@ def _preprocessing(config: ImageTransformConfig) -> str:
     return (
         f"## Preprocessing\n\nAn image is turned upright and made RGB, {resized} (height x width in pixels, "
         f"{config.interpolation}), divided by 255, and normalised with mean ({numbers[0]}) and deviation "
-        f"({numbers[1]}). `predict` does all of it.\n"
+        f"({numbers[1]}). {method} does all of it.\n"
     )
 
 

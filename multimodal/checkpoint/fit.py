@@ -12,6 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from multimodal.checkpoint.kinds import AnyConfig, AnyModel, build
 from multimodal.models.image_encoder import TimmEncoder, TimmEncoderConfig
+from multimodal.models.open_clip_towers import (
+    OpenClipImageConfig,
+    OpenClipImageTower,
+    OpenClipTextConfig,
+    OpenClipTextTower,
+)
 from multimodal.tokenizers.text import TextTokenizer
 
 # On the "meta" device these would do nothing either, but torch imports its compiler to do it: 1.5 seconds.
@@ -41,10 +47,16 @@ class EmptyParameters(TorchFunctionMode):
 def skeleton(
     config: AnyConfig, labels: Iterable[str] | None = None, tokenizer: TextTokenizer | None = None
 ) -> AnyModel:
-    """A model whose weights are still to be assigned. A wrapped timm model, built by foreign code, has fresh ones."""
-    wrapped = isinstance(getattr(config, "encoder", None), TimmEncoderConfig)
-    with nullcontext() if wrapped else EmptyParameters():
+    """A model whose weights are still to be assigned. What is wrapped, built by foreign code, has fresh ones."""
+    with nullcontext() if _wraps(config) else EmptyParameters():
         return build(config, labels=labels, tokenizer=tokenizer)
+
+
+def _wraps(config: Any) -> bool:
+    """Whether a part of the model is another library's own code."""
+    kinds = (TimmEncoderConfig, OpenClipImageConfig, OpenClipTextConfig)
+    parts = [getattr(config, name, None) for name in ("encoder", "image", "text")]
+    return any(isinstance(part, kinds) or isinstance(getattr(part, "encoder", None), kinds) for part in parts)
 
 
 def difference(found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> str | None:
@@ -76,8 +88,8 @@ def assign(model: AnyModel, state: dict[str, Tensor], device: torch.device, dtyp
         state[name] = tensor.to(device, dtype if tensor.is_floating_point() else None, copy=True)
     model.load_state_dict(state, strict=True, assign=True)
     model.to(device)
-    for module in model.modules():  # tables that our modules compute stay float32; timm's follow its weights
-        if dtype is not None and isinstance(module, TimmEncoder):
+    for module in model.modules():  # tables that our modules compute stay float32; those of wrapped ones follow
+        if dtype is not None and isinstance(module, TimmEncoder | OpenClipImageTower | OpenClipTextTower):
             module.to(dtype)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
 from multimodal.models.text_encoder import TextEncoder, TextEncoderConfig
@@ -25,9 +26,10 @@ from multimodal.tokenizers.text import TextTokenizer
 TextModel: TypeAlias = (
     LanguageModel | TextEncoder | EncoderDecoder | TextClassifier | TokenTagger | QuestionAnswerer | MultipleChoice
 )
-AnyModel: TypeAlias = Classifier | TextModel
+AnyModel: TypeAlias = Classifier | DualEncoder | TextModel
 AnyConfig: TypeAlias = (
     ClassifierConfig
+    | DualEncoderConfig
     | LanguageModelConfig
     | TextEncoderConfig
     | EncoderDecoderConfig
@@ -53,6 +55,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {  # by the name of the model's class
     "Classifier": Kind(ClassifierConfig, ("labels", "temperature")),
+    "DualEncoder": Kind(DualEncoderConfig, ("tokenizer",)),
     "LanguageModel": Kind(LanguageModelConfig, ("tokenizer",)),
     "TextEncoder": Kind(TextEncoderConfig, ("tokenizer",)),
     "EncoderDecoder": Kind(EncoderDecoderConfig, ("tokenizer",)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -18,12 +17,11 @@ from torch import Tensor, nn
 
 from multimodal.backbone.backbone import initialize
 from multimodal.errors import ArgumentError
-from multimodal.media import MediaError
 from multimodal.models.explain import Explanation, explain
 from multimodal.models.image_encoder import AnyImageEncoderConfig
 from multimodal.models.prediction import Prediction
 from multimodal.models.watching import evaluating
-from multimodal.tokenizers.image_batches import read_batches
+from multimodal.tokenizers.image_batches import read_batches, several_images
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 
@@ -152,7 +150,7 @@ class Classifier(nn.Module):
         if not self.labels:
             raise ArgumentError("This model has no classes, only features: fine-tune it on a folder of images first.")
         device = next(self.parameters()).device
-        for batch in read_batches(_several(images), self.transform.read, batch_size=batch_size, errors=errors):
+        for batch in read_batches(several_images(images), self.transform.read, batch_size=batch_size, errors=errors):
             with evaluating(self), torch.inference_mode():
                 chances = self.probabilities(self(batch.pixels.to(device)))
             best = chances.topk(min(top, len(self.labels)), dim=-1)
@@ -170,13 +168,3 @@ class Classifier(nn.Module):
             MediaError: the image cannot be read.
         """
         return explain(self, image, label=label, method=method)
-
-
-def _several(images: Any) -> Iterable[Any]:
-    """One image or many, as many."""
-    single = isinstance(images, str | Path | bytes) or hasattr(images, "convert") or hasattr(images, "read")
-    if single or getattr(images, "ndim", None) in (2, 3):
-        return [images]
-    if not isinstance(images, Iterable):
-        raise MediaError(f"{type(images).__name__} is not an image: give a path, a PIL image or an array, or several.")
-    return images

@@ -20,6 +20,7 @@ from multimodal.backbone.norm import NormConfig
 from multimodal.backbone.pool import ClassPoolConfig, PoolConfig
 from multimodal.errors import ArgumentError, nearest
 from multimodal.tokenizers.image import ImageTokenizerConfig
+from multimodal.tokenizers.patch_drop import drop_patches
 from multimodal.tokenizers.tokens import Tokens
 
 
@@ -71,15 +72,17 @@ class ImageEncoder(nn.Module):
         self.pool = config.pool.build(dim)
         self.norm = config.norm.build(self.width) if config.norm else nn.Identity()
 
-    def tokens(self, pixels: Float[Tensor, "b c H W"]) -> Tokens:
+    def tokens(self, pixels: Float[Tensor, "b c H W"], *, patch_drop: float = 0.0) -> Tokens:
         """The tokens after the last block, for models that read more than one vector."""
         tokens = self.tokenizer(pixels)
+        if patch_drop:
+            tokens = drop_patches(tokens, patch_drop)
         x = self.backbone(tokens.x, mask=tokens.mask, positions=tokens.positions)
         return Tokens(x=x, runs=tokens.runs, positions=tokens.positions, prefix=tokens.prefix)
 
-    def forward(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b e"]:
-        """One vector for each image of normalised pixels."""
-        tokens = self.tokens(pixels)
+    def forward(self, pixels: Float[Tensor, "b c H W"], *, patch_drop: float = 0.0) -> Float[Tensor, "b e"]:
+        """One vector for each image of normalised pixels; `patch_drop` is the part of patches left out (FLIP)."""
+        tokens = self.tokens(pixels, patch_drop=patch_drop)
         return self.norm(self.pool(tokens.x, prefix=tokens.prefix))
 
     def stages(self) -> list[list[nn.Parameter]]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,3 +74,17 @@ def read_batches(
         finally:
             for _, pending in ahead:
                 pending.cancel()
+
+
+def several_images(images: Any) -> Iterable[Any]:
+    """One image or many, as many.
+
+    Raises:
+        MediaError: neither an image nor several.
+    """
+    single = isinstance(images, str | Path | bytes) or hasattr(images, "convert") or hasattr(images, "read")
+    if single or getattr(images, "ndim", None) in (2, 3):
+        return [images]
+    if not isinstance(images, Iterable):
+        raise MediaError(f"{type(images).__name__} is not an image: give a path, a PIL image or an array, or several.")
+    return images

@@ -1,4 +1,4 @@
-"""The designs of published text models as configs of any size; the defaults are the smallest published one.
+"""The designs of published text models; the defaults are the smallest published one.
 
 What a design fixes is written here once: norms, activations, positions, biases. Recipes choose the sizes. Weights come
 from `hub/`, which reads a checkpoint's own config.

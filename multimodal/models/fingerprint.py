@@ -1,0 +1,30 @@
+"""A short name for exactly this model, so that vectors of different models are never compared with each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+from torch import nn
+
+from multimodal.config import to_plain
+from multimodal.tokenizers.text import TextTokenizer
+
+
+def fingerprint(model: nn.Module, config: Any, tokenizer: TextTokenizer | None) -> str:
+    """32 hexadecimal digits, of the config, the vocabulary and the weights as bfloat16.
+
+    Weights are rounded, because the same model gives nearly the same vectors in either number format.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(to_plain(config), sort_keys=True).encode())
+    if tokenizer is not None:
+        digest.update(tokenizer.tokenizer.to_str().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        plain = tensor.detach().cpu()
+        plain = plain.to(torch.bfloat16) if plain.is_floating_point() else plain
+        digest.update(plain.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
