@@ -59,22 +59,12 @@ class ImageDataset(Dataset[ImageItem]):
         for step in range(len(self.samples)):
             at = (index + step) % len(self.samples)
             try:
-                pixels = self._pixels(at, epoch)
+                pixels = read_pixels(self.samples[at].path, self.transform, seed=(self.seed, epoch, at))
             except (MediaError, DataError) as error:
                 failed.append(str(error))
                 continue
             return {"pixels": pixels, "target": self._target(at), "index": at, "failed": failed}
         raise DataError(f"None of the {len(self.samples)} images can be read any more; the first: {failed[0]}")
-
-    def _pixels(self, index: int, epoch: int) -> Tensor:
-        data = read_bytes(self.samples[index].path)
-        try:
-            if isinstance(self.transform, ImageTransform):
-                return self.transform.read(data)
-            image = read_image(data, min_side=self.transform.min_side)
-        except MediaError as error:
-            raise MediaError(f"{self.samples[index].path}: {error}") from error
-        return self.transform(image, seed=hash((self.seed, epoch, index)) & 0x7FFF_FFFF_FFFF_FFFF)
 
     def _target(self, index: int) -> Tensor:
         labels = self.samples[index].labels
@@ -83,6 +73,24 @@ class ImageDataset(Dataset[ImageItem]):
         target = torch.zeros(self.classes)
         target[list(labels)] = 1.0
         return target
+
+
+def read_pixels(
+    path: str, transform: ImageTransform | Augment, *, seed: tuple[int, int, int]
+) -> UInt8[Tensor, "3 h w"]:
+    """The pixels of a file or shard member; the changes of an `Augment` follow from `seed`: (run, epoch, index).
+
+    Raises:
+        DataError, MediaError: it cannot be read, or is no image.
+    """
+    data = read_bytes(path)
+    try:
+        if isinstance(transform, ImageTransform):
+            return transform.read(data)
+        image = read_image(data, min_side=transform.min_side)
+    except MediaError as error:
+        raise MediaError(f"{path}: {error}") from error
+    return transform(image, seed=hash(seed) & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 class ImageItems(TypedDict):

@@ -29,7 +29,7 @@ def read_folders(root: Path) -> LabeledImages:
         raise DataError(str(error)) from None
     relative = [path.relative_to(root).parts for path in images]
     tops = sorted({parts[0] for parts in relative if len(parts) > 1})
-    splits = _split_folders(root, tops)
+    splits = split_folders(root, tops)
     if not images:
         raise DataError(_nothing(root))
     if not tops:
@@ -51,7 +51,7 @@ def read_folders(root: Path) -> LabeledImages:
     return assemble(str(root), rows, [*skipped, *_other_entries(root, splits)])
 
 
-def _split_folders(root: Path, tops: list[str]) -> dict[str, str]:
+def split_folders(root: Path, tops: list[str]) -> dict[str, str]:
     """Folder name to split, or empty where the folders are classes."""
     splits = {name: split for name in tops if (split := split_of(name))}
     if len(splits) < 2 and len(splits) < len(tops):

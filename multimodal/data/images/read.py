@@ -30,8 +30,8 @@ def read_labeled_images(path: str | Path, *, separator: str | None = "|") -> Lab
     """
     root = Path(path).expanduser()
     if root.is_dir():
-        shards = _shards_in(root)
-        if shards and not _holds_images(root):  # an archive may lie beside the folders unpacked from it
+        shards = shards_in(root)
+        if shards and not holds_images(root):  # an archive may lie beside the folders unpacked from it
             return read_shards(root, shards, separator=separator)
         return read_folders(root)
     if not root.is_file():
@@ -51,7 +51,7 @@ def read_labeled_images(path: str | Path, *, separator: str | None = "|") -> Lab
     )
 
 
-def _shards_in(root: Path) -> list[Path]:
+def shards_in(root: Path) -> list[Path]:
     """Tar files directly in `root` or in its split folders."""
     try:
         entries = sorted(root.iterdir())
@@ -61,5 +61,6 @@ def _shards_in(root: Path) -> list[Path]:
     return [shard for folder in folders for shard in sorted(folder.glob("*.tar")) if not is_junk(shard)]
 
 
-def _holds_images(root: Path) -> bool:
+def holds_images(root: Path) -> bool:
+    """Whether anything below `root` is named like an image."""
     return any(Path(name).suffix.lower() in IMAGE_SUFFIXES for _, _, names in os.walk(root) for name in names)

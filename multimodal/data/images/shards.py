@@ -33,8 +33,8 @@ def read_shards(root: Path, shards: list[Path], *, separator: str | None = "|") 
     rows: list[Row] = []
     skipped: list[Skipped] = []
     for shard in shards:
-        split = _split_of_shard(root, shard)
-        for key, members in _samples(shard).items():
+        split = split_of_shard(root, shard)
+        for key, members in samples_in(shard).items():
             images = [member for ending, member in members.items() if f".{ending}" in IMAGE_SUFFIXES]
             if not images:
                 skipped.append(Skipped(f"{shard}{MEMBER}{key}", "no image with this name"))
@@ -66,7 +66,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def _read_member(shard: str, member: str) -> bytes:
-    offset, size = _place(shard, member)
+    offset, size = place_of(shard, member)
     with Path(shard).open("rb") as file:
         file.seek(offset)
         data = file.read(size)
@@ -75,7 +75,12 @@ def _read_member(shard: str, member: str) -> bytes:
     return data
 
 
-def _place(shard: str, member: str) -> tuple[int, int]:
+def place_of(shard: str, member: str) -> tuple[int, int]:
+    """Where a member's bytes begin in the shard, and how many they are.
+
+    Raises:
+        DataError: it has no such member, or is damaged.
+    """
     stat = Path(shard).stat()
     place = _index(shard, stat.st_mtime_ns, stat.st_size).get(member)
     if place is None:
@@ -101,7 +106,7 @@ def _index(shard: str, mtime_ns: int, size: int) -> dict[str, tuple[int, int]]:
         raise DataError(f"{shard} is not a complete tar file: {error}.") from None
 
 
-def _samples(shard: Path) -> dict[str, dict[str, str]]:
+def samples_in(shard: Path) -> dict[str, dict[str, str]]:
     """Sample key to {ending: member name}, in the order of the shard."""
     try:
         stat = shard.stat()
@@ -118,7 +123,7 @@ def _samples(shard: Path) -> dict[str, dict[str, str]]:
 
 def _labels(shard: Path, member: str, separator: str | None) -> tuple[str, ...]:
     where = f"{shard}{MEMBER}{member}"
-    if _place(str(shard), member)[1] > LARGEST_LABEL:
+    if place_of(str(shard), member)[1] > LARGEST_LABEL:
         raise DataError(f"{where} is too large to be a label.")
     try:
         text = read_bytes(where).decode("utf-8")
@@ -135,7 +140,7 @@ def _labels(shard: Path, member: str, separator: str | None) -> tuple[str, ...]:
         raise DataError(f"{where} holds no label: {error}") from None
 
 
-def _split_of_shard(root: Path, shard: Path) -> str:
+def split_of_shard(root: Path, shard: Path) -> str:
     """What a shard's folder or name says; what lies above `root`, or the name of a shard given alone, says nothing."""
     parts = [part for name in shard.relative_to(root).parts for part in re.split(r"[-_.]", name)]
     return next((split for part in parts if (split := split_of(part))), "train")

@@ -1,0 +1,126 @@
+"""The batches that contrastive tasks take, and how images with captions become one.
+
+For training one caption stands for each image; for retrieval all captions of all images follow each other, and `owner`
+says whose they are. Captions are padded to the longest of the batch, or, for models whose text tower saw padding as
+text (SigLIP), to its full length.
+
+Axes: b images · m captions · t length · h, w pixels
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+from multimodal.data.pairs.dataset import PairItem
+from multimodal.errors import ArgumentError
+from multimodal.tokenizers.text import TextTokenizer
+
+
+class PairBatch(TypedDict):
+    """Images with one caption each."""
+
+    pixels: UInt8[Tensor, "b 3 h w"]
+    ids: Int[Tensor, "b t"]
+    keep: Bool[Tensor, "b t"]  # False at padding
+    caption: Int[Tensor, " b"]  # equal for equal captions, which are no negatives of each other; see `caption_number`
+    index: Int[Tensor, " b"]  # of the image in its split
+    failed: list[str]  # images that could not be read
+
+
+class PairEvalBatch(TypedDict):
+    """Images with all their captions."""
+
+    pixels: UInt8[Tensor, "b 3 h w"]
+    ids: Int[Tensor, "m t"]
+    keep: Bool[Tensor, "m t"]
+    owner: Int[Tensor, " m"]  # place in the batch of the caption's image
+    caption: Int[Tensor, " m"]  # see `caption_number`
+    image: Int[Tensor, " b"]  # index of the image in its split; may come twice where another could not be read
+    failed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionConfig:
+    """How captions become ids."""
+
+    longest: int | None = None  # tokens of a caption at most, special ones included; None: no limit
+    full: int | None = None  # pad all to this length, padding counting as text; None: to the longest of the batch
+
+    def __post_init__(self) -> None:
+        for field in ("longest", "full"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ArgumentError(f"{field} is {value}; it must be at least 1 token, or None.")
+
+    def build(self, tokenizer: TextTokenizer) -> PairCollator:
+        """A collator for training."""
+        return PairCollator(self, tokenizer)
+
+    def build_evaluation(self, tokenizer: TextTokenizer) -> PairEvalCollator:
+        """A collator for retrieval."""
+        return PairEvalCollator(self, tokenizer)
+
+
+class PairCollator:
+    """Items with one caption each to a `PairBatch`."""
+
+    def __init__(self, config: CaptionConfig, tokenizer: TextTokenizer) -> None:
+        self.config, self.tokenizer = config, tokenizer
+
+    def __call__(self, items: Sequence[PairItem]) -> PairBatch:
+        """One batch of several pairs; of several captions the first is taken."""
+        captions = [item["captions"][0] for item in items]
+        ids, keep = encode_captions(captions, self.tokenizer, self.config)
+        return {
+            "pixels": torch.stack([item["pixels"] for item in items]),
+            "ids": ids,
+            "keep": keep,
+            "caption": torch.tensor(list(map(caption_number, captions))),
+            "index": torch.tensor([item["index"] for item in items]),
+            "failed": [name for item in items for name in item["failed"]],
+        }
+
+
+class PairEvalCollator:
+    """Items with all their captions to a `PairEvalBatch`."""
+
+    def __init__(self, config: CaptionConfig, tokenizer: TextTokenizer) -> None:
+        self.config, self.tokenizer = config, tokenizer
+
+    def __call__(self, items: Sequence[PairItem]) -> PairEvalBatch:
+        """One batch of several images."""
+        captions = [caption for item in items for caption in item["captions"]]
+        owner = [place for place, item in enumerate(items) for _ in item["captions"]]
+        ids, keep = encode_captions(captions, self.tokenizer, self.config)
+        return {
+            "pixels": torch.stack([item["pixels"] for item in items]),
+            "ids": ids,
+            "keep": keep,
+            "owner": torch.tensor(owner),
+            "caption": torch.tensor(list(map(caption_number, captions))),
+            "image": torch.tensor([item["index"] for item in items]),
+            "failed": [name for item in items for name in item["failed"]],
+        }
+
+
+def encode_captions(
+    captions: Sequence[str], tokenizer: TextTokenizer, config: CaptionConfig
+) -> tuple[Int[Tensor, "m t"], Bool[Tensor, "m t"]]:
+    """The ids of captions, cut to `longest` and padded, and where they are no padding."""
+    limits = [limit for limit in (config.longest, config.full) if limit is not None]
+    batch = tokenizer.batch(captions, max_length=min(limits, default=None), length=config.full or 1)
+    return batch.ids, torch.ones_like(batch.keep) if config.full is not None else batch.keep
+
+
+def caption_number(caption: str) -> int:
+    """A number from 0 to 2^63 - 1 for a caption, in every process the same; case and spacing make no difference."""
+    text = " ".join(caption.lower().split())
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
