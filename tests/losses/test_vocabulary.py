@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from multimodal import losses
+from multimodal.losses import vocabulary as losses
 from multimodal.losses import IGNORE, chunked_cross_entropy, chunked_distillation
 
 N, V, D = 23, 17, 5

@@ -1,0 +1,33 @@
+"""Losses: pure functions that know no models, files or training.
+
+vocabulary.py     over a vocabulary, without building all logits; distillation, spans, sums of losses
+contrastive.py    over pairs of images and texts, without building all cosines
+"""
+
+from multimodal.losses.contrastive import Gathered, sigmoid_pairs, softmax_pairs
+from multimodal.losses.vocabulary import (
+    CHUNK,
+    FEW,
+    IGNORE,
+    chunked_cross_entropy,
+    chunked_distillation,
+    cosine_distance,
+    distillation,
+    span_loss,
+    weighted_sum,
+)
+
+__all__ = [
+    "CHUNK",
+    "FEW",
+    "IGNORE",
+    "Gathered",
+    "chunked_cross_entropy",
+    "chunked_distillation",
+    "cosine_distance",
+    "distillation",
+    "sigmoid_pairs",
+    "softmax_pairs",
+    "span_loss",
+    "weighted_sum",
+]
