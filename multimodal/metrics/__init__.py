@@ -2,6 +2,7 @@
 
 classification.py    classifiers: accuracy, per-class scores, calibration
 text.py              text: perplexity, entities in tagged sentences, answers to questions
+retrieval.py         images and texts that find each other: recall, zero-shot accuracy, bootstrap intervals
 """
 
 from multimodal.metrics.classification import (
@@ -20,6 +21,7 @@ from multimodal.metrics.classification import (
     top_k_accuracy,
     wilson_interval,
 )
+from multimodal.metrics.retrieval import Ranking, RetrievalScores, bootstrap_interval, retrieval, zero_shot_accuracy
 from multimodal.metrics.text import (
     AnswerScores,
     Entity,
@@ -39,10 +41,13 @@ __all__ = [
     "Entity",
     "EntityScores",
     "PerClass",
+    "Ranking",
     "ReliabilityBins",
+    "RetrievalScores",
     "answer_f1",
     "answer_scores",
     "average_precision",
+    "bootstrap_interval",
     "confusion_matrix",
     "entities",
     "entity_scores",
@@ -56,6 +61,8 @@ __all__ = [
     "per_label",
     "perplexity",
     "reliability_bins",
+    "retrieval",
     "top_k_accuracy",
     "wilson_interval",
+    "zero_shot_accuracy",
 ]
