@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from multimodal.data.images.read import read_labeled_images
+from multimodal.data.pairs.read import read_pairs
 from multimodal.data.text.questions import read_questions
 from multimodal.data.text.readers import read_labeled_texts, read_tagged_words, read_translations
 from multimodal.data.text.sources import read_texts
@@ -82,6 +83,21 @@ def test_digits(tmp_path, capsys):
     images = read_labeled_images(out)
     assert images.labels == tuple("0123456789")
     assert (len(images.splits["train"]), len(images.splits["test"])) == (1437, 360)
+
+
+def test_scenes(tmp_path, capsys):
+    out = tmp_path / "scenes"
+    words = ["--train", "5", "--val", "2", "--test", "3", "--size", "32"]
+    assert script("scenes").main([str(out), *words]) == 0
+    assert capsys.readouterr().out == f"The data are in {out}\n"
+    splits = read_pairs(out).splits
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 5, "val": 2, "test": 3}
+    assert script("scenes").main([str(out), *words]) == 0  # is left as it is
+    assert script("scenes").main([str(out), *words, "--seed", "1"]) == 1
+    assert "something other than these scenes" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        script("scenes").main([str(out), "--size", "0"])
+    assert "size is 0" in capsys.readouterr().err
 
 
 def test_imagenette(source, tmp_path, monkeypatch):
@@ -268,7 +284,7 @@ def test_multi30k(source, tmp_path, monkeypatch):
     assert data.splits["test"][0].target == "test_2016_flickr.fr"  # pyright: ignore
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("digits", "scenes")])
 def test_without_network_one_sentence_and_nothing_left(name, tmp_path, capsys):
     assert script(name).main([str(tmp_path / "out" / "images")]) == 1
     out, err = capsys.readouterr()

@@ -7,6 +7,8 @@
     dataset.py       pairs as pixels and captions
     batches.py       the batches that contrastive tasks take, for training and for retrieval
     data_modules.py  the LightningDataModules
+    scenes.py        drawn scenes with captions as a folder; scene_parts.py: what is in them and what is kept for
+                     testing, scene_words.py: their captions, scene_drawing.py: their pictures
 
 A newcomer reads samples.py, batches.py and data_modules.py.
 """
