@@ -1,7 +1,7 @@
 """How well images and texts find each other: recall at k both ways, zero-shot accuracy, intervals by resampling.
 
 Pure functions on embeddings, whose dot products are the similarities. What is as similar as the right answer counts as
-standing before it, so that a model that gives every text the same vector finds nothing.
+standing before it, and so does what is not a number: a model that gives every text the same vector finds nothing.
 
 Axes: n images · m captions · c classes · q queries · r resamples · d embedding width
 Refs: recall at k of images with several captions: Karpathy and Fei-Fei arXiv:1412.2306 §4.2 · the bootstrap: Efron 1979
@@ -93,11 +93,12 @@ def retrieval(
     n, m = len(image), len(text)
     if m and not 0 <= int(owner.min()) <= int(owner.max()) < n:
         raise ValueError(f"owner holds {int(owner.min())}..{int(owner.max())}; it must be within 0..{n - 1}.")
-    numbers = torch.arange(m, device=owner.device) if same is None else same
+    owner = owner.to(image.device)
+    numbers = torch.arange(m, device=image.device) if same is None else same.to(image.device)
     said, group = numbers.unique(return_inverse=True)
     before = owner.new_zeros(n, dtype=torch.long), owner.new_zeros(m, dtype=torch.long)
     right = owner.new_zeros(n, dtype=torch.long), owner.new_zeros(m, dtype=torch.long)
-    best = torch.full((m,), -torch.inf, device=text.device)
+    best = torch.full((m,), -torch.inf, device=image.device)
     blocks = list(torch.arange(n, device=owner.device).split(max(1, _AT_ONCE // max(1, m))))
 
     def similar(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,12 +112,12 @@ def retrieval(
         scores, correct = similar(rows)
         own = scores.masked_fill(~correct, -torch.inf)
         best = torch.maximum(best, own.amax(0))
-        before[0][rows] = ((scores >= own.amax(1, keepdim=True) - TIE) & ~correct).sum(1)
+        before[0][rows] = (~(scores < own.amax(1, keepdim=True) - TIE) & ~correct).sum(1)
         right[0][rows] = correct.sum(1)
         right[1].add_(correct.sum(0))
     for rows in blocks if m else []:  # again, now that the best image of each caption is known
         scores, correct = similar(rows)
-        before[1].add_(((scores >= best - TIE) & ~correct).sum(0))
+        before[1].add_((~(scores < best - TIE) & ~correct).sum(0))
     asked = right[0] > 0
     return RetrievalScores(
         image_to_text=Ranking(
@@ -146,7 +147,7 @@ def zero_shot_accuracy(
     for rows, wanted in zip(image.split(step := max(1, _AT_ONCE // max(1, c))), target.split(step), strict=True):
         scores = rows.float() @ classes.float().T
         own = scores.gather(1, wanted.long()[:, None])
-        before.append((scores >= own - TIE).sum(1) - 1)  # itself
+        before.append((~(scores < own - TIE)).sum(1) - 1)  # itself
     return Ranking(
         before=torch.cat(before),
         right=torch.ones_like(target),
