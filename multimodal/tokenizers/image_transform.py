@@ -73,7 +73,7 @@ class ImageTransform:
     def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
         """The pixels of a PIL image of any mode, which is first made upright and RGB."""
         image = read_image(image)
-        return self._render(image, (0.0, 0.0, float(image.width), float(image.height)))
+        return self.render(image, (0.0, 0.0, float(image.width), float(image.height)))
 
     def read(self, source: ImageSource) -> UInt8[Tensor, "3 h w"]:
         """The pixels of a path, the bytes of a file, a file object, a PIL image or an array.
@@ -86,7 +86,7 @@ class ImageTransform:
             MediaError: not a readable image.
         """
         reducible = self.config.interpolation != "nearest"
-        return self._render(*read_reduced(source, min_side=self._needed if reducible else None))
+        return self.render(*read_reduced(source, min_side=self.needed if reducible else None))
 
     def normalize(
         self, pixels: Num[Tensor, "*b 3 h w"], dtype: torch.dtype = torch.float32
@@ -110,7 +110,7 @@ class ImageTransform:
         x, y = width / new_width, height / new_height  # pixels of the picture for one of the result
         return left * x, top * y, (left + w) * x, (top + h) * y
 
-    def _needed(self, width: int, height: int) -> int:
+    def needed(self, width: int, height: int) -> int:
         """The shorter side that a picture must keep, so that in neither direction it has to be enlarged again."""
         new_width, new_height = self._resized(float(width), float(height))
         return math.ceil(min(width, height) * max(new_width / width, new_height / height))
@@ -137,7 +137,7 @@ class ImageTransform:
             return new_width, new_height, -((w - new_width) // 2), -((h - new_height) // 2)
         return new_width, new_height, round((new_width - w) / 2), round((new_height - h) / 2)
 
-    def _render(self, image: Image.Image, box: tuple[float, float, float, float]) -> UInt8[Tensor, "3 h w"]:
+    def render(self, image: Image.Image, box: tuple[float, float, float, float]) -> UInt8[Tensor, "3 h w"]:
         """Resize what `box` holds of an RGB image, then crop or pad."""
         h, w = self.config.size
         width, height = box[2] - box[0], box[3] - box[1]

@@ -122,7 +122,7 @@ def test_reduced_decoding_is_exact_enough(resize, interpolation, photos, vit):
     transform = ImageTransformConfig(size=(64, 64), resize=resize, interpolation=interpolation).build()
     full = torch.stack([transform(read_image(data)) for data in photos])
     reduced = torch.stack([transform.read(data) for data in photos])
-    careless = torch.stack([transform(read_image(data, min_side=transform._needed)) for data in photos])
+    careless = torch.stack([transform(read_image(data, min_side=transform.needed)) for data in photos])
 
     error = (reduced.float() - full.float()).abs().mean(dim=(1, 2, 3))  # levels of 255
     assert (error > 0).all()  # each was reduced
