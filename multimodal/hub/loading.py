@@ -13,7 +13,7 @@ from multimodal.errors import ArgumentError, nearest
 from multimodal.hub.files import read_json
 from multimodal.hub.placing import find_device, find_dtype
 
-_PREFIXES = ("timm", "hf")
+_PREFIXES = ("timm", "open_clip", "hf")
 
 
 def load(
@@ -26,12 +26,14 @@ def load(
     """The model that `source` names, in eval mode.
 
     Args:
-        source: a model folder of ours; a folder that `timm.models.save_for_hf` or, for text, transformers'
+        source: a model folder of ours; a folder that timm's or open_clip's `save_for_hf` or transformers'
             `save_pretrained` wrote; "timm:NAME", with or without the tag of its weights
-            ("timm:vit_small_patch16_224.augreg_in21k"); or "hf:ORG/NAME", with or without a revision
-            ("hf:openai-community/gpt2@main"): a text model on the Hugging Face hub.
-        pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "hf:" the
-            config and the tokenizer.
+            ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or "open_clip:ARCH/TAG"
+            ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the first that open_clip
+            lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"): a text model, a
+            CLIP or a SigLIP on the Hugging Face hub.
+        pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "open_clip:"
+            the tokenizer, of "hf:" the config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
         dtype: "auto" (bfloat16 where the device computes it fast, else float32), "float32", "bfloat16" or "float16".
 
@@ -50,6 +52,10 @@ def load(
 
         folder = hub_folder(name, weights=pretrained)
         return from_transformers(folder, source=f"hf:{name}", pretrained=pretrained, device=where, dtype=kind)
+    if prefix == "open_clip":
+        from multimodal.hub.open_clip_source import open_clip_by_name
+
+        return open_clip_by_name(name, pretrained=pretrained, device=where, dtype=kind)
     from multimodal.hub.timm_convert import from_timm
     from multimodal.hub.timm_source import timm_by_name
 
@@ -64,8 +70,8 @@ def _prefix(source: str | Path) -> tuple[str | None, str]:
         return None, str(source)
     if found[1] not in _PREFIXES:
         raise ArgumentError(
-            f"source is {source!r}: models are given as 'timm:NAME', as 'hf:ORG/NAME' or as the path of a model "
-            f"folder, and '{found[1]}:' is none of these.{nearest(found[1], _PREFIXES)}"
+            f"source is {source!r}: models are given as 'timm:NAME', 'open_clip:ARCH/TAG', 'hf:ORG/NAME' or as "
+            f"the path of a model folder, and '{found[1]}:' is none of these.{nearest(found[1], _PREFIXES)}"
         )
     return found[1], found[2]
 
@@ -76,10 +82,10 @@ def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: to
         return model if pretrained else _fresh(model, device, dtype)
     if not folder.exists():
         raise ArgumentError(_no_folder(folder))
-    if (folder / "open_clip_config.json").exists():
-        raise ArgumentError(
-            f"{folder} was written by open_clip; only folders of multimodal, timm and transformers can be read."
-        )
+    if (folder / "open_clip_config.json").exists() and not _by_transformers_alone(folder):
+        from multimodal.hub.open_clip_source import open_clip_folder
+
+        return open_clip_folder(folder, pretrained=pretrained, device=device, dtype=dtype)
     if folder.is_dir() and (folder / "config.json").exists():
         config = read_json(folder / "config.json")
         if "architecture" in config:
@@ -89,6 +95,11 @@ def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: to
 
             return from_transformers(folder, source="transformers", pretrained=pretrained, device=device, dtype=dtype)
     return load_folder(folder, device=device, dtype=dtype)  # says what is wrong with it
+
+
+def _by_transformers_alone(folder: Path) -> bool:
+    """Whether of both libraries' files only transformers' weights are there, as in a part of a repository."""
+    return (folder / "config.json").exists() and not any(folder.glob("open_clip_*model.*"))
 
 
 def _from_timm_folder(folder: Path, pretrained: bool, device: torch.device, dtype: torch.dtype) -> AnyModel:
@@ -106,15 +117,18 @@ def _fresh(model: AnyModel, device: torch.device, dtype: torch.dtype) -> AnyMode
 
 
 def _no_folder(folder: Path) -> str:
+    import open_clip
     import timm
 
     name = str(folder)
     architecture = name.partition(".")[0]
     if timm.is_model(architecture):
         return f"There is no folder {name!r}. Did you mean 'timm:{name}'?"
+    if re.split("/(?![0-9])", name)[0].replace("/", "-") in open_clip.list_models():
+        return f"There is no folder {name!r}. Did you mean 'open_clip:{name}'?"
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return f"There is no folder {name!r}. Did you mean 'hf:{name}', a model on the Hugging Face hub?"
     return (
-        f"There is no folder {name!r}; give the path of a model folder, or 'timm:NAME' or 'hf:ORG/NAME' for a "
-        "published model."
+        f"There is no folder {name!r}; give the path of a model folder, or 'timm:NAME', 'open_clip:ARCH/TAG' or "
+        "'hf:ORG/NAME' for a published model."
     )

@@ -23,6 +23,7 @@ _BESIDE = (  # beside the vocabulary
     *("merges.txt", "target.spm"),
 )
 _SMALL = (CONFIG, GENERATION, *VOCABULARIES, *_BESIDE)
+_TOKENIZER_LIST = "tokenizer_files.json"
 _INSTEAD = "or give the path of a model folder instead"
 
 
@@ -53,6 +54,36 @@ def hub_folder(name: str, *, weights: bool) -> Path:
         if cached is not None and usable:
             return cached
         raise
+
+
+def hub_tokenizer(repository: str, *, source: str) -> Path:
+    """The folder with the files of the tokenizer in `repository`; `source`: what messages call the model that needs it.
+
+    Raises:
+        DataError: no such repository, none with a tokenizer, or it cannot be downloaded.
+    """
+    try:
+        cached = _cached(repository, None)
+    except HFValidationError as error:
+        raise DataError(f"{source}: its tokenizer, {repository!r}, is not the name of a repository.") from error
+    there = cached is not None and any((cached / name).exists() for name in VOCABULARIES)
+    if cached is not None and there and _complete(cached, repository, _TOKENIZER_LIST):
+        return cached
+    try:
+        with asking_hub(source, repository, instead=_INSTEAD):
+            info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, timeout=PATIENCE)
+            published = {file.rfilename for file in info.siblings or []}
+            names = [name for name in (*VOCABULARIES, *_BESIDE) if name in published]
+            if not any(name in VOCABULARIES for name in names):
+                raise DataError(f"The repository {repository} holds no tokenizer, which {source} needs.")
+            files = [_download(repository, name, None) for name in names]
+            folder = files[0].parent
+            _list(folder, repository, _TOKENIZER_LIST).write_text(json.dumps(names), encoding="utf-8")
+    except DataError:
+        if cached is not None and there:
+            return cached
+        raise
+    return folder
 
 
 def _downloaded(name: str, repository: str, revision: str | None, *, weights: bool) -> Path:
@@ -106,16 +137,16 @@ def _usable(folder: Path, *, weights: bool) -> bool:
     return (folder / INDEX).exists() and all((folder / name).exists() for name in shards_of(folder / INDEX))
 
 
-def _complete(folder: Path, repository: str) -> bool:
+def _complete(folder: Path, repository: str, kept: str = "files.json") -> bool:
     """Whether all small files that the hub has of this commit are there."""
     try:
-        names = json.loads(_list(folder, repository).read_text(encoding="utf-8"))
+        names = json.loads(_list(folder, repository, kept).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(names, list) and all((folder / str(name)).exists() for name in names)
 
 
-def _list(folder: Path, repository: str) -> Path:
+def _list(folder: Path, repository: str, kept: str = "files.json") -> Path:
     """Where the names of a commit's small files are kept; `folder` is named after the commit."""
     assets = cached_assets_path("multimodal", repository, folder.name, assets_dir=constants.HF_ASSETS_CACHE)
-    return assets / "files.json"
+    return assets / kept

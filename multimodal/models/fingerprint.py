@@ -21,7 +21,8 @@ def fingerprint(model: nn.Module, config: Any, tokenizer: TextTokenizer | None) 
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(to_plain(config), sort_keys=True).encode())
     if tokenizer is not None:
-        digest.update(tokenizer.tokenizer.to_str().encode())
+        settings = tokenizer.settings
+        digest.update(f"{tokenizer.tokenizer.to_str()} {settings.cleaning} {settings.max_length}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         plain = tensor.detach().cpu()

@@ -58,13 +58,13 @@ class OpenClipImageTower(nn.Module):
 
     def __init__(self, config: OpenClipImageConfig, dim: int) -> None:
         super().__init__()
-        self.model = _tower(config.architecture, dim, "image")
+        self.model = _tower(config.architecture, dim, "vision_cfg")
 
     def forward(self, pixels: Float[Tensor, "b 3 H W"], *, patch_drop: float = 0.0) -> Float[Tensor, "b e"]:
         """Embeddings of normalised pixels, not yet of length 1."""
         if patch_drop:
             raise ArgumentError("patch_drop needs an image tower on the shared backbone; this one is open_clip's own.")
-        return self.model.encode_image(pixels)
+        return _pooled(self.model(pixels))
 
 
 class OpenClipTextTower(nn.Module):
@@ -73,35 +73,36 @@ class OpenClipTextTower(nn.Module):
     def __init__(self, config: OpenClipTextConfig, dim: int) -> None:
         super().__init__()
         self.config = config
-        self.model = _tower(config.architecture, dim, "text")
+        self.model = _tower(config.architecture, dim, "text_cfg")
 
     def forward(self, ids: Int[Tensor, "b t"], *, keep: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b e"]:
         """Embeddings of texts, not yet of length 1; ids are filled up with 0, as open_clip's tokenizer does it."""
         if keep is not None:
             ids = ids.masked_fill(~keep, 0)
-        return self.model.encode_text(F.pad(ids, (0, max(0, self.config.max_length - ids.shape[1]))))
+        return _pooled(self.model(F.pad(ids, (0, max(0, self.config.max_length - ids.shape[1])))))
 
 
-def _tower(architecture: str, dim: int, side: Literal["image", "text"]) -> Any:
-    """A model of open_clip without all that belongs to the other tower."""
+def _pooled(found: Any) -> Tensor:
+    """The embeddings alone; CoCa's towers also give the vectors of all tokens."""
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _tower(architecture: str, dim: int, side: Literal["vision_cfg", "text_cfg"]) -> nn.Module:
+    """A tower of one of open_clip's own architectures, with fresh weights."""
     import open_clip
+    from open_clip import model
 
     # A config comes from a file that anybody may have written: it names an architecture, and reads nothing else.
     if architecture not in open_clip.list_models():
         near = nearest(architecture, open_clip.list_models())
         raise ArgumentError(f"open_clip has no architecture {architecture!r}.{near}")
-    found = open_clip.get_model_config(architecture) or {}
-    if found.get("embed_dim") != dim:
-        raise ArgumentError(f"open_clip's {architecture} embeds in {found.get('embed_dim')} numbers, not in {dim}.")
-    model: Any = open_clip.create_model(architecture, pretrained=None, load_weights=False)
-    own = ("visual",) if side == "image" else ("text", *_TEXT)
-    for name, _ in [*model.named_children()]:
-        if name not in own:
-            setattr(model, name, None)
-    for name, _ in [*model.named_parameters(recurse=False)]:
-        if name not in own:
-            setattr(model, name, None)
-    return model
-
-
-_TEXT = ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection")  # of class CLIP
+    found: dict[str, Any] = open_clip.get_model_config(architecture) or {}
+    if found["embed_dim"] != dim:
+        raise ArgumentError(f"open_clip's {architecture} embeds in {found['embed_dim']} numbers, not in {dim}.")
+    quick = bool(found.get("quick_gelu"))
+    if side == "vision_cfg":
+        found[side]["timm_model_pretrained"] = False
+        return model._build_vision_tower(dim, found[side], quick)
+    if found[side].get("hf_model_name"):
+        raise ArgumentError(f"The text tower of open_clip's {architecture} is transformers' and cannot be wrapped.")
+    return model._build_text_tower(dim, found[side], quick)

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
-from multimodal.tokenizers.encoded import Encoded, Text, clean
+from multimodal.tokenizers.encoded import Encoded, Text
 from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.text_cleaning import clean
 
 
 @dataclass(frozen=True)

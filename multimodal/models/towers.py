@@ -91,14 +91,10 @@ class ImageTower(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class EndPoolConfig:
-    """The vector at the end token, which has read the whole text; what stands behind it is padding (CLIP)."""
+    """The vector at the first end token, which has read the whole text; what stands behind it is padding (CLIP)."""
 
     end: int  # id of the end token
-
-    @property
-    def pad(self) -> int | None:
-        """The id that texts are filled up with to the model's full length; None: they are not."""
-        return None
+    pad: int | None = None  # id that texts are filled up with to the full length, and that is read; None: they are not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +109,8 @@ class MeanTextPoolConfig:
     """The mean over the tokens of a text."""
 
     @property
-    def pad(self) -> int | None:
-        """As in `EndPoolConfig`."""
+    def pad(self) -> None:
+        """Texts are never filled up: padding is left out of the mean."""
         return None
 
 
@@ -169,19 +165,21 @@ class TextTower(nn.Module):
 
         Args:
             ids: token ids, special ones included.
-            keep: False at padding, on the right; where the pool is at the end token, its first place says it.
+            keep: False at padding, on the right; where the pool is at the end token, its first place says it as well.
 
         Raises:
             ArgumentError: more tokens than the tower reads.
         """
         pool = self.config.pool
-        if isinstance(pool, PaddedPoolConfig):
+        if pool.pad is not None:
             ids, keep = self._filled(ids, keep, pool.pad), None
-        elif isinstance(pool, EndPoolConfig) and keep is None:
-            keep = _until(ids, pool.end)
+        read = keep
+        if isinstance(pool, EndPoolConfig):
+            read = _until(ids, pool.end) if keep is None else _until(ids, pool.end) & keep
+            keep = read if pool.pad is None else None
         tokens = Tokens(x=self.embedding(ids), runs=((ids.shape[1], self.config.causal),), keep=keep)
         hidden = self.stack(tokens.x, mask=tokens.mask)
-        pooled = mean_real(hidden, keep) if isinstance(pool, MeanTextPoolConfig) else last_real(hidden, keep)
+        pooled = mean_real(hidden, keep) if isinstance(pool, MeanTextPoolConfig) else last_real(hidden, read)
         return self.projection(pooled)
 
     def _filled(self, ids: Int[Tensor, "b t"], keep: Tensor | None, pad: int) -> Int[Tensor, "b l"]:

@@ -7,8 +7,6 @@ Axes: b batch · t length
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,11 +16,9 @@ from jaxtyping import Bool, Int
 from tokenizers import Encoding
 from torch import Tensor
 
-from multimodal.errors import ArgumentError
+from multimodal.tokenizers.text_cleaning import Text
 
-Text = str | bytes
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+__all__ = ["DecodeStream", "Encoded", "Text", "TextBatch"]
 
 
 class Encoded(NamedTuple):
@@ -106,26 +102,3 @@ class DecodeStream:
             return ""
         self._ids, self._given = self._ids[self._given :], len(self._ids) - self._given
         return now[len(before) :]
-
-
-def clean(text: Text) -> str:
-    """Text that UTF-8 can hold: invalid bytes and lone surrogates become U+FFFD, each surrogate one character.
-
-    Raises:
-        ArgumentError: something else than text.
-    """
-    if isinstance(text, bytes):
-        return text.decode("utf-8", errors="replace")
-    if not isinstance(text, str):
-        raise ArgumentError(
-            f"{text!r} is of type {type(text).__name__} and no text; give a str, or the bytes of UTF-8."
-        )
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def mended(text: Text) -> str:
-    """Text as CLIP reads it: mojibake and HTML entities put right, spaces single, lower case."""
-    import ftfy
-
-    text = html.unescape(html.unescape(ftfy.fix_text(clean(text))))
-    return " ".join(text.split()).lower()

@@ -49,7 +49,7 @@ class TextTokenizer(Vocabulary):
     """
 
     def __init__(self, tokenizer: Tokenizer, settings: TextSettings = TextSettings()):
-        self._engine = TextEngine(tokenizer, mend=settings.mend)
+        self._engine = TextEngine(tokenizer, cleaning=settings.cleaning)
         self._spaced = self._engine.spaced()
         super().__init__(tokenizer, settings)
 

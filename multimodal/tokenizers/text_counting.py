@@ -10,7 +10,7 @@ from pathlib import Path
 
 from multimodal.errors import DataError
 from multimodal.progress import track
-from multimodal.tokenizers.encoded import Text, clean
+from multimodal.tokenizers.text_cleaning import Text, clean
 
 CHUNK = 1 << 16  # characters of a file that are read at once
 RUN = 20  # characters without a space: most such runs are of a script that writes none, and each occurs only once

@@ -14,8 +14,8 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.tokenizers.encoded import Text, clean, mended
 from multimodal.tokenizers.library import library_errors
+from multimodal.tokenizers.text_cleaning import Cleaning, Text, cleaner
 
 Truncation = Literal["right", "left", "refuse"]  # which end is cut off, or an error instead
 _NOTHING_ADDED = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
@@ -25,11 +25,11 @@ Given = str | tuple[str, str] | list[str]  # a text, a pair, or words
 class TextEngine:
     """Runs a `tokenizers.Tokenizer`; padding and truncation set in it are dropped."""
 
-    def __init__(self, tokenizer: Tokenizer, *, mend: bool):
+    def __init__(self, tokenizer: Tokenizer, *, cleaning: Cleaning | None):
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
-        self.clean = mended if mend else clean
+        self.clean = cleaner(cleaning)
         self._lock = threading.Lock()
 
     def run(

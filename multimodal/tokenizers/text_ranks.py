@@ -70,7 +70,7 @@ def whisper_tokens(languages: Sequence[str]) -> SpecialTokens:
 def load_open_clip(path: str | Path, *, max_length: int = 77) -> TextTokenizer:
     """The tokenizer of open_clip's `bpe_simple_vocab_16e6.txt.gz`, with ids equal to its `SimpleTokenizer`.
 
-    Padding has id 0. Text is mended first, see `TextSettings.mend`.
+    Padding has id 0. Text is cleaned first, see `text_cleaning.py`.
 
     Raises:
         DataError: not that file.
@@ -98,7 +98,7 @@ def load_open_clip(path: str | Path, *, max_length: int = 77) -> TextTokenizer:
     tokenizer.decoder = word_decoder()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.all])
     tokenizer.post_processor = ends(tokenizer, bos=special.bos, eos=special.eos)
-    return TextTokenizer(tokenizer, TextSettings(special=special, max_length=max_length, mend=True))
+    return TextTokenizer(tokenizer, TextSettings(special=special, max_length=max_length, cleaning="lower"))
 
 
 def word_decoder() -> decoders.Decoder:

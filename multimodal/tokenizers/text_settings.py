@@ -12,9 +12,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from multimodal.errors import DataError
+from multimodal.tokenizers.text_cleaning import Cleaning
 
 CONFIG = "tokenizer_config.json"
 ROLES = ("bos", "eos", "pad", "unk", "mask", "sep", "cls")
@@ -49,9 +50,7 @@ class TextSettings:
     max_length: int | None = None  # tokens, special ones included, that the model takes; None: not stated
     chat_template: str | None = None  # Jinja
     clean_up: bool = False  # decoding removes the spaces that WordPiece leaves before punctuation
-    mend: bool = (
-        False  # mojibake and HTML entities are put right first, in lower case (CLIP); offsets are in the result
-    )
+    cleaning: Cleaning | None = None  # what is done to a text first (CLIP, SigLIP); offsets are in the result
     known: int | None = None  # ids from this one on are read as `unk` (Marian: pieces outside the vocabulary)
 
 
@@ -68,8 +67,8 @@ def write_settings(settings: TextSettings, folder: Path, *, types: bool) -> None
     if settings.chat_template is not None:
         plain["chat_template"] = settings.chat_template
     plain["clean_up_tokenization_spaces"] = settings.clean_up
-    if settings.mend:
-        plain["mend_text"] = True
+    if settings.cleaning is not None:
+        plain["text_cleaning"] = settings.cleaning
     if settings.known is not None:
         plain["known_vocabulary"] = settings.known
     plain["model_input_names"] = ["input_ids", *(["token_type_ids"] if types else []), "attention_mask"]
@@ -104,7 +103,7 @@ def read_settings(folder: Path) -> tuple[TextSettings, dict[str, Any]]:
         max_length=None if longest is None or longest >= _UNLIMITED else int(longest),
         chat_template=_chat_template(folder, config),
         clean_up=bool(config.get("clean_up_tokenization_spaces", False)),
-        mend=bool(config.get("mend_text", False)),
+        cleaning=_cleaning(folder, config),
         known=known,
     )
     return settings, config
@@ -163,6 +162,15 @@ def _token(value: Any, field: str, folder: Path) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
     raise DataError(f"{folder / CONFIG}: {field} is {value!r}; it must be the text of a token.")
+
+
+def _cleaning(folder: Path, config: Mapping[str, Any]) -> Cleaning | None:
+    """The way that the config names; earlier folders could only say whether a text was cleaned as CLIP does it."""
+    found = config.get("text_cleaning", "lower" if config.get("mend_text") else None)
+    if found is not None and found not in get_args(Cleaning):
+        known = ", ".join(map(repr, get_args(Cleaning)))
+        raise DataError(f"{folder / CONFIG}: text_cleaning is {found!r}; it must be one of {known}, or absent.")
+    return found
 
 
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:

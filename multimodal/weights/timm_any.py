@@ -30,11 +30,11 @@ def timm_any(
     if classifier is not None:
         shape = (-1, convolution, 1, 1) if convolution is not None else None
         rows += [Row(f"{classifier}.weight", "head.1.weight", shape=shape), Row(f"{classifier}.bias", "head.1.bias")]
-    counted = dict.fromkeys(_counted(name) for name in body)  # one row for all layers: a model has thousands of names
-    return Table(*rows, *(Row(name, f"encoder.model.{name}") for name in counted))
+    names = dict.fromkeys(counted(name) for name in body)  # one row for all layers: a model has thousands of names
+    return Table(*rows, *(Row(name, f"encoder.model.{name}") for name in names))
 
 
-def _counted(name: str) -> str:
+def counted(name: str) -> str:
     """`name` with a placeholder for each number that stands alone: `stages.{n0}.blocks.{n1}.weight`."""
     parts = name.split(".")
     return ".".join(f"{{n{i}}}" if re.fullmatch("[0-9]+", part) else part for i, part in enumerate(parts))

@@ -233,12 +233,19 @@ def test_save_and_load(tmp_path):
 
 
 def test_settings_survive(tmp_path):
-    settings = TextSettings(special=ROLES, chat_template="{{ messages }}", clean_up=True, mend=True, known=10)
+    settings = TextSettings(special=ROLES, chat_template="{{ messages }}", clean_up=True, cleaning="lower", known=10)
     tokenizer = TextTokenizer(bert().tokenizer, settings)
     assert tokenizer.vocabulary == 10 and tokenizer.encode("cat", special=False).ids == (1,), "10 and up are unknown"
     assert tokenizer.encode("THE &amp; dog", special=False).ids == ids("the", "[UNK]", "dog"), "mended"
     tokenizer.save(tmp_path)
     assert TextTokenizer.load(tmp_path).settings == settings
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config.pop("text_cleaning") == "lower"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "mend_text": True}))  # as it once was written
+    assert TextTokenizer.load(tmp_path).settings == settings
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "text_cleaning": "loud"}))
+    with pytest.raises(DataError, match="text_cleaning is 'loud'; it must be one of 'lower', 'whitespace'"):
+        TextTokenizer.load(tmp_path)
 
 
 def test_copies(bytes_level):
