@@ -143,7 +143,9 @@ def _state(path: Path) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
             found = found.get("state_dict", found)
     except (OSError, RuntimeError, ValueError, AttributeError, EOFError, SafetensorError, UnpicklingError) as error:
-XX    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+        cure = "Copy it again, or remove it to have it downloaded again."
+        raise DataError(f"{path} cannot be read: {first_line(error)} {cure}") from error
+    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     prefix = "module." if next(iter(tensors), "").startswith("module.") else ""  # of training on several devices
     return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
