@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 TIE = 1e-6  # similarities of unit vectors that differ by less are equal but for rounding
-_AT_ONCE = 1 << 24  # similarities in memory: 64 MB
+_AT_ONCE = 1 << 22  # similarities in memory: 16 MB
 _DRAWS_AT_ONCE = 1 << 22
 
 

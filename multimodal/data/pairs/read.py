@@ -37,7 +37,7 @@ def read_pairs(
         split: the column with the split; None: the one called split, if there is one.
 
     Raises:
-        ArgumentError: a column that was asked for is not there.
+        ArgumentError: a column of a table that was asked for is not there.
         DataError: there is nothing, or nothing that can be used.
     """
     root, columns = existing(source), Columns(image=image, caption=caption, split=split)

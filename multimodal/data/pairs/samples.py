@@ -120,4 +120,5 @@ def _json_list(text: str) -> Any:
 def _first(skipped: Sequence[Skipped]) -> str:
     if not skipped:
         return ""
-    return f" {len(skipped)} entries were left out, for example {skipped[0].path}: {skipped[0].reason}."
+    count = "One entry was" if len(skipped) == 1 else f"{len(skipped)} entries were"
+    return f" {count} left out, for example {skipped[0].path}: {skipped[0].reason.rstrip('.')}."

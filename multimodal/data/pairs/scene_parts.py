@@ -150,7 +150,7 @@ def _relation(chance: random.Random, relation: str, pairs: list[tuple[str, str]]
         spots, radii = [middle, middle], [0.135, 0.39]
     else:
         across = near(0.5, 0.12)
-        spots = [(near(0.27, 0.04), near(across, 0.05)), (near(0.73, 0.04), near(across, 0.05))]
+        spots = [(near(0.255, 0.025), near(across, 0.05)), (near(0.745, 0.025), near(across, 0.05))]
         radii = [near(0.175, 0.025), near(0.175, 0.025)]
         if relation == "above":
             spots = [(y, x) for x, y in spots]

@@ -14,7 +14,7 @@ from typing import Any
 from multimodal.data.images.samples import Skipped
 from multimodal.data.images.shards import LARGEST_LABEL, MEMBER, place_of, read_bytes, samples_in, split_of_shard
 from multimodal.data.pairs.samples import Found, caption_column, captions_of
-from multimodal.errors import DataError
+from multimodal.errors import ArgumentError, DataError
 from multimodal.media import IMAGE_SUFFIXES
 from multimodal.media.files import shown
 
@@ -68,7 +68,7 @@ def _captions(shard: Path, member: str, caption: str | None, skipped: list[Skipp
         if not isinstance(row, dict):
             raise DataError("not a JSON object of fields")
         return captions_of(row[caption_column("it", list(row), caption)], where, skipped)
-    except DataError as error:
+    except (DataError, ArgumentError) as error:
         skipped.append(Skipped(where, str(error).rstrip(".")))
     except (ValueError, RecursionError):
         skipped.append(Skipped(where, "not JSON"))
