@@ -20,6 +20,7 @@ from torchmetrics import Metric
 
 from multimodal.backbone.backbone import Backbone
 from multimodal.tasks.optimizer import OptimizerConfig, adamw, parameter_groups, scheduled
+from multimodal.tokenizers.image import ImageTokenizer
 from multimodal.tokenizers.text_embedding import Placement, TextEmbedding
 
 
@@ -27,6 +28,7 @@ class TrainingTask(LightningModule, ABC):
     """A model with an optimizer; a subclass gives `training_step`, and `count` for validation and test."""
 
     model: Any
+    shown: Sequence[str] | None = None  # metrics beside the progress bar; None: all
 
     def __init__(self, model: nn.Module, *, optimizer: OptimizerConfig, seed: int) -> None:
         """Train `model`, in place.
@@ -110,7 +112,8 @@ class TrainingTask(LightningModule, ABC):
     def _log(self, metrics: nn.ModuleDict, split: str) -> None:
         for name, value in self.report(dict(metrics.items())).items():
             # The values are those of all processes already; `sync_dist` only tells Lightning so.
-            self.log(f"{split}_{name}", value.float(), prog_bar=True, sync_dist=True)
+            beside = self.shown is None or name in self.shown
+            self.log(f"{split}_{name}", value.float(), prog_bar=beside, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW with rates by depth, and a schedule over all steps of the training."""
@@ -151,14 +154,14 @@ class TrainingTask(LightningModule, ABC):
 
 
 def stages_by_depth(model: nn.Module) -> list[list[nn.Parameter]]:
-    """Trainable parameters of a text model: embeddings, each block (of all its stacks), and whatever follows.
+    """Trainable parameters: embeddings of words and patches, each block (of all stacks), and whatever follows.
 
     Every one is in one stage; a word table that is also the output layer is in the first.
     """
     depth: dict[int, int] = {}  # of a parameter
     stacks = [module for module in model.modules() if isinstance(module, Backbone)]
     for module in model.modules():
-        if isinstance(module, TextEmbedding | Placement):
+        if isinstance(module, TextEmbedding | Placement | ImageTokenizer):
             depth.update({id(p): 0 for p in module.parameters()})
     for stack in stacks:
         for number, block in enumerate(stack.blocks, 1):
