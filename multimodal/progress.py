@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -11,23 +11,30 @@ Item = TypeVar("Item")
 PATIENCE = 2.0  # seconds of work before a bar appears: short work prints nothing
 
 
-def track(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Hand on `items`, of which there are `total` (None: not known); show how far it is once `PATIENCE` has passed."""
+def track(
+    items: Iterable[Item], total: int | None, what: str, *, size: Callable[[Item], int] | None = None
+) -> Iterator[Item]:
+    """Hand on `items`, of which there are `total` (None: not known); show how far it is once `PATIENCE` has passed.
+
+    Where `items` are batches, `size` says how many each counts for; then the rate is shown as well.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = (TextColumn("{task.fields[rate]}"),) if size is not None else ()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
     # Stdout is not redirected: rich would send what is printed there to the bar's console, which is stderr.
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
-    task = bar.add_task(what, total=total)
-    start, shown = time.monotonic(), False
+    task = bar.add_task(what, total=total, rate="")
+    start, shown, done = time.monotonic(), False, 0
     try:
-        for done, item in enumerate(items, 1):
+        for item in items:
+            done += 1 if size is None else size(item)
             if not shown and time.monotonic() - start > PATIENCE:
                 bar.start()
                 shown = True
             if shown:
-                bar.update(task, completed=done)
+                bar.update(task, completed=done, rate=f"{done / (time.monotonic() - start):.1f}/s")
             yield item
     finally:
         if shown:

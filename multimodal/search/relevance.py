@@ -1,0 +1,97 @@
+"""Which scores say that something is there, and which are only the best of nothing.
+
+A cosine alone does not tell: unrelated pictures reach 0.25 for one query and 0.15 for another, and no cutoff serves
+both. What serves is the query's own background. Nearly all pictures of a collection have nothing to do with a query,
+so the bulk of its scores shows what chance gives for exactly this query, model and collection:
+
+1. Location and scale of the background are taken from quantiles, which the few related pictures cannot move: the
+   median, and the distance from it to the quantile of one standard deviation. Scores lean to the right, so the upper
+   distance counts; but when a subject is common (a third of the pictures are of it) it widens that side, so the upper
+   distance counts as at most `LEAN` times the lower one.
+2. Of N pictures of the background, N * P(Z >= z) are expected to score z deviations above its middle or higher. That
+   is below one only beyond the extreme value expected of N draws: a picture of a large collection must stand out
+   further than one of a small collection, because chance has had more attempts.
+3. When r pictures score so high, the part of them that chance explains is f = N * P(Z >= z) / r (the false discovery
+   rate of Benjamini and Hochberg, 1995, with the null estimated from the data, Efron, 2004). For a single match this
+   is the test of the extreme value; of a subject with many pictures, fainter ones pass that would not pass alone.
+4. `relevance` = 1 / (1 + f / FALSE), which falls from 1 to 0 and is 1/2 where one in `1 / FALSE` is by chance. It never
+   rises with rank. From `RELEVANT` on a picture is shown.
+
+Few pictures have no background of their own. It is then completed by a prior worth `PRIOR` scores: for texts, how
+other texts score with these pictures; for pictures, how these pictures score with each other. A picture that is the
+query itself has relevance 1, whatever the rest is.
+
+Limits: a subject in more than half of the pictures is the background, and is not told from it by its scores; scores
+with a heavier tail than a normal distribution let more through than `FALSE` promises. `benchmarks/relevance.py`
+measures precision and recall of the decision for a model and labelled pictures.
+
+Axes: n scores · k results
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+RELEVANT = 0.5  # relevance from which on a result is shown
+FALSE = 0.05  # part of the results by chance at which relevance is 1/2
+SAME = 0.9995  # cosine from which on a picture is the query itself
+LEAN = 1.5  # by how much the upper half of the background may be wider than the lower one
+PRIOR = 20  # scores that the prior is worth
+_SMALLEST_SCALE = 1e-3  # of cosines: below it differences are rounding
+_DEVIATION = 0.8413447460685429  # part of a normal distribution below one standard deviation
+
+
+@dataclass(frozen=True)
+class Background:
+    """How unrelated pictures score."""
+
+    middle: float
+    scale: float  # standard deviation of the upper half
+
+
+# With nothing else known, as for one or two pictures and a model without texts: cosines of unrelated photographs.
+UNKNOWN = Background(0.5, 0.15)
+
+
+def background_of(sample: Float[np.ndarray, " n"], prior: Background | None = None) -> Background:
+    """Location and scale of the scores of one query with a collection, or a sample of it, completed by `prior`."""
+    low, middle, high = np.quantile(sample, [1 - _DEVIATION, 0.5, _DEVIATION]).tolist()
+    lower = max(middle - low, _SMALLEST_SCALE)
+    scale = min(max(high - middle, lower), LEAN * lower)
+    if prior is None:
+        return Background(middle, scale)
+    own = len(sample) / (len(sample) + PRIOR)
+    return Background(
+        own * middle + (1 - own) * prior.middle, float(np.hypot(own * scale, np.sqrt(1 - own**2) * prior.scale))
+    )
+
+
+def relevances(
+    scores: Float[np.ndarray, " k"], ranks: Int[np.ndarray, " k"], total: int, background: Background
+) -> Float[np.ndarray, " k"]:
+    """Relevance of results.
+
+    Args:
+        scores: falling.
+        ranks: how many of all pictures score at least so high, at least 1.
+        total: pictures in all.
+        background: of this query.
+    """
+    from scipy.special import ndtr
+
+    if not len(scores):
+        return np.zeros(0)
+    beyond = ndtr(-(scores - background.middle) / background.scale)
+    by_chance = total * beyond / ranks
+    by_chance = np.maximum.accumulate(by_chance)  # a picture that scores less is never the more relevant
+    found = 1 / (1 + by_chance / FALSE)
+    return np.where(scores >= SAME, 1.0, found)
+
+
+def spread(cosines: Float[np.ndarray, " n"]) -> Background:
+    """Median and robust standard deviation of cosines of things that have nothing to do with each other."""
+    low, middle, high = np.quantile(cosines, [1 - _DEVIATION, 0.5, _DEVIATION]).tolist()
+    return Background(middle, max((high - low) / 2, _SMALLEST_SCALE))
