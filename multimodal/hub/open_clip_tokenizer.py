@@ -19,6 +19,7 @@ from multimodal.tokenizers.text_cleaning import Cleaning
 from multimodal.tokenizers.text_files import load_tokenizer
 from multimodal.tokenizers.text_ranks import load_open_clip
 
+BPE = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"  # the vocabulary of open_clip's own
 _KNOWN = ("clean", "strip_sep_token")
 
 
@@ -44,7 +45,7 @@ def open_clip_tokenizer(text_cfg: Mapping[str, Any], *, folder: Path | None, sou
         known = ", ".join(get_args(Cleaning))
         raise DataError(f"text_cfg: tokenizer_kwargs.clean is {cleaning!r}; it must be one of {known}.")
     if not name:
-        found = load_open_clip(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", max_length=length)
+        found = load_open_clip(BPE, max_length=length)
         return TextTokenizer(found.tokenizer, replace(found.settings, cleaning=cleaning))
     here = folder is not None and any((folder / file).exists() for file in VOCABULARIES)
     found = load_tokenizer(folder if folder is not None and here else hub_tokenizer(str(name), source=source))

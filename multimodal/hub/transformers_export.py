@@ -1,7 +1,7 @@
-"""A text model back to transformers: the families' configs and the tables of `weights/`, read backwards.
+"""A model back to transformers: the families' configs and the tables of `weights/`, read backwards.
 
 A family has the model if what its `write` gives leads back to an equal config through its `read`. What transformers has
-no name for stays behind: the seed of sampling, and the card.
+no name for stays behind: the seed of sampling, the card, and of texts the mending of mojibake and HTML entities.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from multimodal.backbone.lora import merged_state_dict
@@ -19,16 +20,22 @@ from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.safetensors_folder import WEIGHTS, write_tensors
+from multimodal.hub.transformers_clip import essential
 from multimodal.hub.transformers_family import Published
 from multimodal.hub.transformers_generation import write_generation
+from multimodal.hub.transformers_pixels import PIXELS, write_pixels
 from multimodal.hub.transformers_source import CONFIG, FAMILIES, GENERATION
+from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
+from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.text_siglip import prepare
 
-_FILES = (CONFIG, GENERATION, WEIGHTS, "tokenizer.json", "tokenizer_config.json")
+Model = TextModel | DualEncoder
+_FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, "tokenizer.json", "tokenizer_config.json")
 
 
-def export_transformers(model: TextModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def export_transformers(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json of `model`, and its weights under transformers' names, which its class loads strictly.
 
     Tied weights are there under each of their names. LoRA adapters are folded in.
@@ -42,7 +49,7 @@ def export_transformers(model: TextModel) -> tuple[dict[str, Any], dict[str, Ten
     return {**config, "torch_dtype": str(dtype).removeprefix("torch.")}, published.table.export(state)
 
 
-def save_transformers(model: TextModel, folder: str | Path) -> Path:
+def save_transformers(model: Model, folder: str | Path) -> Path:
     """Write a folder that transformers loads, tokenizer included: `AutoModel.from_pretrained(folder)`; its full path.
 
     The folder is there in full or not at all, and replaces one that was written so before.
@@ -59,12 +66,14 @@ def save_transformers(model: TextModel, folder: str | Path) -> Path:
         if isinstance(model, LanguageModel | EncoderDecoder):
             ids = {name: config[name] for name in config if name.endswith("_token_id")}
             _write_json(fresh / GENERATION, {**ids, **write_generation(model.config.generation)})
+        if isinstance(model, DualEncoder):
+            _write_json(fresh / PIXELS, write_pixels(model.transform.config, config["model_type"]))
         if model.tokenizer is not None:
-            model.tokenizer.save(fresh)
+            _plain_tokenizer(model.tokenizer, model).save(fresh)
     return target
 
 
-def _express(model: TextModel) -> tuple[dict[str, Any], Published]:
+def _express(model: Model) -> tuple[dict[str, Any], Published]:
     """The config.json of the first family that has this model, and what it reads there."""
     reasons = []
     for family in FAMILIES:
@@ -87,16 +96,32 @@ def _express(model: TextModel) -> tuple[dict[str, Any], Published]:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """A config without the defaults of generation, which are a file of their own."""
-    if isinstance(config, LanguageModelConfig | EncoderDecoderConfig):
+    """A config without what config.json does not say: the defaults of generation, the preprocessing."""
+    if isinstance(config, DualEncoderConfig):
+        config = essential(config)
+    elif isinstance(config, LanguageModelConfig | EncoderDecoderConfig):
         config = replace(config, generation=type(config.generation)())
     elif isinstance(getattr(config, "encoder", None), LanguageModelConfig):
         config = replace(config, encoder=replace(config.encoder, generation=type(config.encoder.generation)()))
     return to_plain(config)
 
 
-def _ids(model: TextModel) -> dict[str, Any]:
+def _plain_tokenizer(tokenizer: TextTokenizer, model: Model) -> TextTokenizer:
+    """`tokenizer` as transformers can use it: what is done to a text before, as a part of it; a token for padding."""
+    if not isinstance(model, DualEncoder):
+        return tokenizer
+    settings, copy = tokenizer.settings, Tokenizer.from_str(tokenizer.tokenizer.to_str())
+    prepare(copy, settings.cleaning)
+    special = settings.special
+    special = replace(special, pad=special.pad or special.eos)
+    length = settings.max_length or model.caption_length
+    return TextTokenizer(copy, replace(settings, cleaning=None, special=special, max_length=length))
+
+
+def _ids(model: Model) -> dict[str, Any]:
     """Ids of special tokens, null where there are none: transformers would take those of the first published model."""
+    if isinstance(model, DualEncoder):
+        return {}
     tokenizer, end = model.tokenizer, None
     if isinstance(model, LanguageModel | EncoderDecoder):
         ends = model.config.generation.end
@@ -108,7 +133,7 @@ def _ids(model: TextModel) -> dict[str, Any]:
     }
 
 
-def _labels(model: TextModel) -> dict[str, Any]:
+def _labels(model: Model) -> dict[str, Any]:
     labels: tuple[str, ...] = getattr(model, "labels", ())
     if not labels:
         return {}

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from multimodal.backbone.mlp import Activation
 from multimodal.errors import DataError, nearest
+from multimodal.models.dual_encoder import DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModelConfig
 from multimodal.models.text_encoder import TextEncoderConfig
@@ -29,7 +30,7 @@ from multimodal.weights.keymap import Table
 
 BodyConfig: TypeAlias = LanguageModelConfig | TextEncoderConfig | EncoderDecoderConfig
 HeadConfig: TypeAlias = TextClassifierConfig | TokenTaggerConfig | QuestionAnswererConfig | MultipleChoiceConfig
-TextConfig: TypeAlias = BodyConfig | HeadConfig
+AnyConfig: TypeAlias = BodyConfig | HeadConfig | DualEncoderConfig
 ACTIVATIONS: dict[str, Activation] = {  # transformers' names; the first of each is the one that is written
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -56,7 +57,7 @@ class Published:
             does not tell: whether T5 has an output layer of its own, BERT a pooler. Applied in this order.
     """
 
-    config: TextConfig
+    config: AnyConfig
     table: Table
     older: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] | None = None

@@ -16,13 +16,14 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.files import PATIENCE, asking_hub
 from multimodal.hub.safetensors_folder import INDEX, WEIGHTS, shards_of
+from multimodal.hub.transformers_pixels import PIXELS, PROCESSOR
 from multimodal.hub.transformers_source import CONFIG, GENERATION, VOCABULARIES, read_published
 
 _BESIDE = (  # beside the vocabulary
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
     *("merges.txt", "target.spm"),
 )
-_SMALL = (CONFIG, GENERATION, *VOCABULARIES, *_BESIDE)
+_SMALL = (CONFIG, GENERATION, PIXELS, PROCESSOR, *VOCABULARIES, *_BESIDE)
 _TOKENIZER_LIST = "tokenizer_files.json"
 _INSTEAD = "or give the path of a model folder instead"
 

@@ -1,4 +1,4 @@
-"""Text models that transformers wrote: a folder of `save_pretrained`, or "hf:ORG/NAME" on the Hugging Face hub.
+"""Models that transformers wrote: a folder of `save_pretrained`, or "hf:ORG/NAME" on the Hugging Face hub.
 
 Only JSON, safetensors and the files of tokenizers are read; a pickle, or code that comes with a model, never. What a
 config.json means is said by the families in the files `transformers_*.py`.
@@ -7,6 +7,7 @@ config.json means is said by the families in the files `transformers_*.py`.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,10 +16,21 @@ from multimodal.checkpoint import AnyModel, build
 from multimodal.checkpoint.fit import assign, skeleton
 from multimodal.checkpoint.kinds import vocabulary_of
 from multimodal.errors import ArgumentError, DataError, nearest
-from multimodal.hub import transformers_bart, transformers_bert, transformers_gpt, transformers_llama, transformers_t5
+from multimodal.hub import (
+    transformers_bart,
+    transformers_bert,
+    transformers_clip,
+    transformers_gpt,
+    transformers_llama,
+    transformers_t5,
+)
 from multimodal.hub.files import first_line, read_json
 from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
 from multimodal.hub.transformers_family import Family, Fields, Published
+from multimodal.hub.transformers_pixels import read_pixels
+from multimodal.models.dual_encoder import DualEncoderConfig
+from multimodal.models.towers import PaddedPoolConfig, TextTowerConfig
+from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -28,7 +40,7 @@ VOCABULARIES = (  # any of these: the folder has a tokenizer
 )
 FAMILIES: tuple[Family, ...] = (
     *(transformers_gpt, transformers_llama),
-    *(transformers_bert, transformers_t5, transformers_bart),
+    *(transformers_bert, transformers_t5, transformers_bart, transformers_clip),
 )
 
 
@@ -53,6 +65,8 @@ def from_transformers(
     tokenizer = load_tokenizer(folder) if any((folder / name).exists() for name in VOCABULARIES) else None
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(published.config))
+    if isinstance(published.config, DualEncoderConfig):
+        published = replace(published, config=_prepared(published.config, folder, tokenizer))
     try:
         model = (skeleton if pretrained else build)(published.config, labels=published.labels, tokenizer=tokenizer)
     except Exception as error:  # numbers that are no sizes fail in as many ways as there are layers
@@ -65,6 +79,15 @@ def from_transformers(
     return model.eval()
 
 
+def _prepared(config: DualEncoderConfig, folder: Path, tokenizer: TextTokenizer | None) -> DualEncoderConfig:
+    """`config` with what files beside config.json say: the preprocessing, and with which id texts are padded."""
+    text = config.text
+    if tokenizer is not None and isinstance(text, TextTowerConfig) and isinstance(text.pool, PaddedPoolConfig):
+        pad = text.pool.pad if tokenizer.pad_id is None else tokenizer.pad_id
+        text = replace(text, pool=PaddedPoolConfig(pad=pad))
+    return replace(config, text=text, transform=read_pixels(folder, config.transform))
+
+
 def read_published(folder: Path) -> Published:
     """What the config.json of `folder` means here.
 
@@ -75,6 +98,11 @@ def read_published(folder: Path) -> Published:
     config = read_json(path)
     generation = read_json(folder / GENERATION) if (folder / GENERATION).exists() else {}
     kind = config.get("model_type")
+    if kind == "siglip2":
+        raise DataError(
+            f"{path}: model_type is 'siglip2', a SigLIP 2 for pictures of any size (NaFlex), which cannot be read; "
+            "take one of a fixed size, such as google/siglip2-base-patch16-224."
+        )
     family = next((family for family in FAMILIES if kind in family.MODEL_TYPES), None)
     if family is None:
         known = [name for family in FAMILIES for name in family.MODEL_TYPES]

@@ -24,6 +24,7 @@ from multimodal.tokenizers.text_json import FILE, ends, finish, read_tokenizer
 from multimodal.tokenizers.text_ranks import CLIP_PATTERN, load_open_clip, load_tiktoken, read_merges, word_decoder
 from multimodal.tokenizers.text_sentencepiece import family_of, load_marian, load_sentencepiece, read_model
 from multimodal.tokenizers.text_settings import CONFIG, SpecialTokens, read_json
+from multimodal.tokenizers.text_siglip import prepare, siglip_cleaning
 
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,6 +38,8 @@ _FAMILIES = {  # the beginning of a tokenizer's class or of a model's type -> th
     "bart": "roberta",
     "qwen2": "qwen2",
     "clip": "clip",
+    "siglip2": "siglip2",
+    "siglip": "siglip",
     "bert": "bert",
     "distilbert": "bert",
     "t5": "t5",
@@ -87,8 +90,11 @@ def load_tokenizer(path: str | Path, *, special: SpecialTokens | None = None) ->
 
 def _from_folder(folder: Path) -> TextTokenizer:
     there = {path.name for path in folder.iterdir()}
-    if FILE in there:
-        return TextTokenizer(*read_tokenizer(folder))
+    cleaning = siglip_cleaning(folder)
+    if FILE in there and not (cleaning == "canonicalize" and "spiece.model" in there):
+        tokenizer, settings = read_tokenizer(folder)
+        prepare(tokenizer, cleaning, spaces=cleaning == "canonicalize")
+        return TextTokenizer(tokenizer, settings)
     if {"source.spm", "vocab.json"} <= there:
         return load_marian(folder)[0]
     if {"vocab.json", "merges.txt"} <= there:

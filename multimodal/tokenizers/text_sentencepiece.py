@@ -21,6 +21,7 @@ from multimodal.tokenizers.library import library_errors
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_json import ends, finish
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings, read_json, read_settings
+from multimodal.tokenizers.text_siglip import prepare
 
 _UNIGRAM, _BPE = 1, 2  # SentencePiece's numbers for its two algorithms
 _NORMAL, _CONTROL, _USER = 1, 3, 4  # and for kinds of pieces
@@ -34,8 +35,8 @@ def load_sentencepiece(path: Path, family: str) -> TextTokenizer:
 
     Args:
         path: the model; files of transformers beside it are followed.
-        family: "t5" (closes with </s>, has 100 sentinels), "albert" ([CLS] and [SEP], lower case), "llama" (opens with
-            <s>), or "" for the pieces alone.
+        family: "t5" (closes with </s>, has 100 sentinels), "albert" ([CLS] and [SEP], lower case), "siglip"
+            (closes with </s>, lower case, no punctuation), "llama" (opens with <s>), or "" for the pieces alone.
 
     Raises:
         DataError: not a SentencePiece model, or damaged, or of an algorithm other than Unigram and BPE.
@@ -52,9 +53,12 @@ def _load(path: Path, family: str) -> TextTokenizer:
         sentinels = config.get("extra_ids", 100)
         pieces += [(f"<extra_id_{number}>", 0.0) for number in reversed(range(sentinels))]
     # T5 and ALBERT were split at any white space before; the models themselves know the plain space alone.
-    spaces = pre_tokenizers.WhitespaceSplit() if family in ("t5", "albert") else _PLAIN
+    spaces = pre_tokenizers.WhitespaceSplit() if family in ("t5", "albert", "siglip") else _PLAIN
     tokenizer = _tokenizer(proto, pieces, spaces)
-    tokenizer.add_tokens([_piece_token(piece) for piece in proto.pieces if piece.type in (_CONTROL, _USER)])
+    added = [piece for piece in proto.pieces if piece.type in (_CONTROL, _USER)]
+    if family == "siglip":  # which reads <pad> in a text as text
+        added = [piece for piece in added if piece.piece == "</s>"]
+    tokenizer.add_tokens([_piece_token(piece) for piece in added])
     bos, eos, pad, unk = (_piece_of(proto, role) for role in ("bos", "eos", "pad", "unk"))
     special = SpecialTokens(bos=bos, eos=eos, pad=pad, unk=unk)
     if family == "t5":
@@ -64,6 +68,10 @@ def _load(path: Path, family: str) -> TextTokenizer:
     elif family == "albert":
         special = SpecialTokens(cls="[CLS]", sep="[SEP]", pad="<pad>", unk="<unk>", mask="[MASK]")
         _make_albert(tokenizer, config)
+    elif family == "siglip":
+        special = SpecialTokens(eos="</s>", pad="</s>", unk="<unk>")
+        tokenizer.post_processor = ends(tokenizer, eos="</s>")
+        prepare(tokenizer, "canonicalize")
     elif family == "llama":
         tokenizer.post_processor = ends(tokenizer, bos=special.bos)
     return TextTokenizer(*finish(tokenizer, path.parent, special))
