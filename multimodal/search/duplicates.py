@@ -58,16 +58,17 @@ def duplicates(store: Store, snapshot: Snapshot, kind: str) -> list[tuple[Path, 
 
 def _near(store: Store, snapshot: Snapshot, places: list[int]) -> list[list[int]]:
     """Groups of those of `places` that show the same picture."""
-    hashes = snapshot.columns.column("perceptual").fill_null(0).to_numpy().astype(np.uint64)[places]
+    perceptual = snapshot.columns.column("perceptual")  # null where a vector came without its picture
+    places = [place for place in places if perceptual[place].is_valid]
+    hashes = perceptual.fill_null(0).to_numpy().astype(np.uint64)[places]
     proposed = [place for place, alike in zip(places, _has_neighbour(hashes), strict=True) if alike]
     tiny = _tiny(store, {_hash(snapshot, place) for place in proposed})
     proposed = [place for place in proposed if _hash(snapshot, place) in tiny]
-    columns = snapshot.columns.column("perceptual")
     facts = [
         ImageFacts(
             path="",
             content=_hash(snapshot, place),
-            perceptual=columns[place].as_py() or 0,
+            perceptual=perceptual[place].as_py(),
             thumbnail=np.frombuffer(tiny[_hash(snapshot, place)], np.uint8).reshape(THUMBNAIL_SHAPE),
         )
         for place in proposed
