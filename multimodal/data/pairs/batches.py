@@ -1,8 +1,8 @@
 """The batches that contrastive tasks take, and how images with captions become one.
 
 For training one caption stands for each image; for retrieval all captions of all images follow each other, and `owner`
-says whose they are. Captions are padded to the longest of the batch, or, for models whose text tower saw padding as
-text (SigLIP), to its full length.
+says whose they are. Captions are padded to the longest of the batch, or, for models that read padding as text (SigLIP)
+and do not fill up captions themselves, to their full length.
 
 Axes: b images · m captions · t length · h, w pixels
 """

@@ -94,7 +94,8 @@ class PairedImageData(ResumableData):
         return self.evaluation(dataset, self._captions().build_evaluation(self.model.tokenizer))
 
     def _captions(self) -> CaptionConfig:
-        return CaptionConfig(longest=self.model.caption_length, full=self.model.pads_to)
+        """To the length that the model reads; `pads_to` is of models that do not fill up short captions themselves."""
+        return CaptionConfig(longest=self.model.caption_length, full=getattr(self.model, "pads_to", None))
 
     def _pairs(self, split: str) -> tuple[Pair, ...]:
         pairs = self.images.splits.get(split)

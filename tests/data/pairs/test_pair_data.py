@@ -145,7 +145,6 @@ class Model:
 
     tokenizer: Any
     caption_length: int = 20
-    pads_to: int | None = None
     transform: Any = None
 
     def __post_init__(self):
@@ -212,8 +211,16 @@ def test_what_the_data_tell_a_recipe(folder, tokenizer):
     assert all(text.startswith("caption ") for text in data.texts)
     with pytest.raises(DataError, match="Let a Trainer run this data module"):
         data.val_dataloader()
-    trainer: Any = SimpleNamespace(lightning_module=SimpleNamespace(model=SimpleNamespace(transform=None)))
+    model = Model(tokenizer, caption_length=9)
+    here = {"world_size": 1, "global_rank": 0, "strategy": SimpleNamespace(root_device=torch.device("cpu"))}
+    trainer: Any = SimpleNamespace(lightning_module=SimpleNamespace(model=model), **here)
     data.trainer = trainer
+    batch = next(iter(data.val_dataloader()))
+    assert batch["ids"].shape == (6, 9)
+    assert batch["owner"].tolist() == [0, 0, 1, 1, 2, 2]
+    trainer.lightning_module.model = SimpleNamespace(**vars(model), pads_to=17)  # fills up whatever is shorter
+    assert next(iter(data.val_dataloader()))["keep"].shape == (6, 17)
+    trainer.lightning_module.model = SimpleNamespace(transform=None)
     with pytest.raises(DataError, match="a model that has a transform and a tokenizer"):
         data.train_dataloader()
 
