@@ -20,6 +20,7 @@ from multimodal.errors import DataError
 from multimodal.models.timm_parts import need
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
+_INTERPOLATIONS = ("bicubic", "bilinear", "random")  # the last: while training; otherwise bicubic
 AnyCfg = CLIPVisionCfg | CLIPTextCfg
 RESIZE = {"shortest": "crop", "squash": "squash"}  # "longest" puts black around, and our "pad" the mean colour
 
@@ -76,6 +77,9 @@ def read_transform(preprocess: Mapping[str, Any], size: tuple[int, int]) -> Imag
         raise DataError(f"preprocess_cfg: resize_mode is {resize!r}; here, one of {', '.join(RESIZE)} can be done.")
     if given.get("mode", "RGB") != "RGB":
         raise DataError(f"preprocess_cfg: mode is {given['mode']!r}; only colour images (RGB) can be read.")
+    if interpolation not in _INTERPOLATIONS:
+        known = ", ".join(_INTERPOLATIONS)
+        raise DataError(f"preprocess_cfg: interpolation is {interpolation!r}; here, one of {known} can be done.")
     mean = given.get("mean", open_clip.OPENAI_DATASET_MEAN)
     std = given.get("std", open_clip.OPENAI_DATASET_STD)
     mean, std = (tuple(map(float, v)) if isinstance(v, list | tuple) else (float(v),) * 3 for v in (mean, std))
