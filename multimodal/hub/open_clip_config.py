@@ -222,4 +222,10 @@ def _registered(side: str, kind: Any, cfg: Any, dim: int, quick: bool | None, la
     )
 
 
-_ASIDE = {"timm_model_pretrained": False, "hf_tokenizer_name": None, "tokenizer_kwargs": None, "patch_dropout": 0.0}
+_ASIDE = {  # what a tower's embeddings do not depend on
+    "timm_model_pretrained": False,
+    "hf_tokenizer_name": None,
+    "tokenizer_kwargs": None,
+    "patch_dropout": 0.0,
+    "output_tokens": False,
+}
