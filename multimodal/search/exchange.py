@@ -22,7 +22,7 @@ from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.media import MediaError
 from multimodal.search.embedder import LazyModel, ModelInfo, absolute_source
 from multimodal.search.manifest import Manifest, read_manifest, write_manifest
-from multimodal.search.reading import content_hash, header, read_file
+from multimodal.search.reading import content_hash, header, quietly_broken, read_file
 from multimodal.search.rows import COLUMNS, place_of, text_of
 from multimodal.search.snapshot import Snapshot
 from multimodal.search.table import Store
@@ -89,7 +89,7 @@ def import_vectors(path: Path, vectors: Any, paths: Sequence[str | Path], metada
     try:
         store = Store(fresh)
         store.create("images-1", matrix.shape[1])
-        with ThreadPoolExecutor() as pool:
+        with quietly_broken(), ThreadPoolExecutor() as pool:
             for start in range(0, len(names), _AT_ONCE):
                 rows = list(pool.map(_row, names[start : start + _AT_ONCE]))
                 for place, row in enumerate(rows, start):

@@ -25,7 +25,7 @@ from multimodal.progress import track
 from multimodal.search.embedder import Embedder, LazyModel, ModelInfo
 from multimodal.search.known import Skipped, known_files
 from multimodal.search.manifest import Manifest, write_manifest
-from multimodal.search.reading import Candidate, content_hash, look, read_file
+from multimodal.search.reading import Candidate, content_hash, look, quietly_broken, read_file
 from multimodal.search.rows import path_of, text_of
 from multimodal.search.scan import resolved
 from multimodal.search.session import Session
@@ -83,7 +83,8 @@ def migrate(session: Session, model: Any, *, batch_size: int, progress: bool) ->
     waiting = _candidates(store, manifest.table, staged)
     skipped: list[Skipped] = []
     steps = _embedded(store, lazy.get(), waiting, batch_size, skipped)
-    embedded = sum(track(steps, len(waiting), "Embedding anew", size=int) if progress else steps)
+    with quietly_broken():
+        embedded = sum(track(steps, len(waiting), "Embedding anew", size=int) if progress else steps)
 
     table = f"images-{int(manifest.table.rpartition('-')[2]) + 1}"
     images, lost = _assemble(store, manifest.table, table, after.width)

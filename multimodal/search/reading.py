@@ -11,7 +11,9 @@ import io
 import math
 import os
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +40,14 @@ _MAKE, _MODEL = 0x010F, 0x0110
 _LONGEST_NAME = 100  # characters of a maker's or camera's name that are kept
 
 
+@contextmanager
+def quietly_broken() -> Iterator[None]:
+    """Without Pillow's warnings about EXIF that is broken, which would be one for each tag of each such file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
+
+
 class ReadEarlier(MediaError):
     """The bytes of this file are those of a picture that is known: it need not be decoded."""
 
@@ -55,12 +65,21 @@ class Candidate:
     tiny: bytes = b""  # 32 x 32 x 3 bytes, for finding duplicates
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the candidates."""
+
+    read: Sequence[Candidate]  # filled in
+    vectors: Float[np.ndarray, "b d"]  # of `read`
+    failed: Sequence[tuple[Candidate, str]]  # not decoded: `known` is true, or the reason why it cannot be read
+
+
 class Reader:
     """Candidates to pixels, filling the candidates in; called from several threads."""
 
-    def __init__(self, transform: Any, known: set[str]) -> None:
+    def __init__(self, transform: Any, known: set[str] | None) -> None:
         self._transform = transform
-        self._known = known  # hashes; each that is met joins them
+        self._known = known  # hashes; each that is met joins them; None: every file is decoded
         self._lock = threading.Lock()
 
     def __call__(self, candidate: Candidate) -> UInt8[Tensor, "3 h w"]:
@@ -72,11 +91,13 @@ class Reader:
         """
         data = read_file(candidate.path)
         candidate.hash = content_hash(data)
-        with self._lock:
-            candidate.known = candidate.hash in self._known
-            if candidate.known:
-                raise ReadEarlier(candidate.path)
-            self._known.add(candidate.hash)
+        candidate.known = False
+        if self._known is not None:
+            with self._lock:
+                candidate.known = candidate.hash in self._known
+                if candidate.known:
+                    raise ReadEarlier(candidate.path)
+                self._known.add(candidate.hash)
         return look(candidate, data, self._transform)
 
 

@@ -24,7 +24,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "format": (pa.string(), "'JPEG', 'PNG' ..."),
     "width": (pa.int32(), "pixels, as shown"),
     "height": (pa.int32(), "pixels, as shown"),
-    "taken": (pa.timestamp("us"), "when, by the camera's clock; timestamp '2024-05-01 12:00:00'"),
+    "taken": (pa.timestamp("us"), "when, by the camera's clock; taken >= '2024-05-01 12:00:00'"),
     "year": (pa.int32(), "of taken"),
     "month": (pa.int32(), "of taken, 1 to 12"),
     "day": (pa.int32(), "of taken, 1 to 31"),

@@ -18,6 +18,7 @@ WORDS = frozenset(
     ["and", "or", "not", "in", "like", "ilike", "between", "is", "null", "true", "false", "date", "timestamp"]
 )
 FUNCTIONS = frozenset(["lower", "upper", "abs", "length", "starts_with", "ends_with", "contains"])
+_TIMES = ("taken", "modified")
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -45,7 +46,7 @@ def checked(clause: str) -> str:
     if len(clause) > MAX_LENGTH:
         raise ArgumentError(f"where has {len(clause):,} characters; at most {MAX_LENGTH:,} are read.")
     tokens: list[str] = []
-    depth, position = 0, 0
+    depth, position, about = 0, 0, ""  # about: the column named last
     while True:
         match = _TOKEN.match(clause, position)
         assert match is not None and match.lastgroup is not None  # `other` takes what nothing else does
@@ -54,6 +55,9 @@ def checked(clause: str) -> str:
             break
         position = match.end()
         token = _token(kind, text, clause, position)
+        about = token if token in COLUMNS else about
+        if kind == "text" and about in _TIMES and tokens[-1] not in ("DATE", "TIMESTAMP"):
+            token = f"TIMESTAMP {token}"  # the database compares a time with a time alone
         depth += (token == "(") - (token == ")")
         if depth < 0:
             raise ArgumentError(f"where has a ')' too many: {_shown(clause)}.")
