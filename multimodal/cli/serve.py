@@ -1,0 +1,45 @@
+"""`multimodal serve INDEX`: the search page of an index, in the browser, from this machine alone.
+
+The address goes to stdout. Ctrl-C ends the command with exit code 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from multimodal.errors import ArgumentError, DataError
+
+HELP = "open a page in the browser that searches an index of pictures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `run` takes."""
+    add = parser.add_argument
+    add("index", metavar="INDEX", type=Path, help="the folder of the index, as `multimodal index` made it")
+    add("--port", type=int, metavar="N", help="port of the address (default: 8765, or the next one that is free)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="who may connect (default: 127.0.0.1, this machine alone)",
+    )
+    add("--no-browser", action="store_true", help="only print the address")
+    add("--model", metavar="NAME", help="what made the index, where the index does not know where to load it from")
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: auto)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C; the exit code."""
+    path: Path = arguments.index
+    if not path.exists():
+        raise ArgumentError(f"There is no index at {path}; `multimodal index` makes one of a folder of pictures.")
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path} is empty; `multimodal index` makes an index of a folder of pictures.")
+
+    from multimodal.search.index import ImageIndex
+    from multimodal.web.server import serve
+
+    with ImageIndex(path, arguments.model, device=arguments.device) as index:
+        serve(index, host=arguments.host, port=arguments.port, browser=not arguments.no_browser)
+    return 0
