@@ -4,6 +4,8 @@
     mm.check("photos/")  # what is wrong with a folder of images, before any training
     run = mm.finetune("photos/", model="timm:vit_small_patch16_224.augreg_in21k", out="runs/photos")
     mm.load("runs/photos/model").predict(["new.jpg"])
+    index = mm.ImageIndex("photos.index", model="open_clip:ViT-B-32/openai"); index.sync("photos/")
+    index.search("a dog on a beach")
     mm.load("hf:openai-community/gpt2").generate("Once upon a time", max_new_tokens=50)
 
 The map; imports only point up it:
@@ -22,6 +24,7 @@ The map; imports only point up it:
     data/                            folders, tables and shards of images -> samples; `check`
     tasks/                           one LightningModule per objective
     finetuning/                      a folder in, a trained classifier and its report out
+    search/                          a folder of photos, found by words and by pictures
     cli/                             the `multimodal` command: one short file per subcommand
 
 Axes, wherever vectors are: b batch · n examples · t query length · s key length · d model width · h heads ·
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from multimodal.models.language_model import LanguageModel
     from multimodal.models.text_encoder import TextEncoder
     from multimodal.models.text_heads import MultipleChoice, QuestionAnswerer, TextClassifier, TokenTagger
+    from multimodal.search import ImageIndex, Query
 
 __version__ = "0.1.0"
 
@@ -56,8 +60,10 @@ __all__ = [
     "Classifier",
     "DualEncoder",
     "EncoderDecoder",
+    "ImageIndex",
     "LanguageModel",
     "MultipleChoice",
+    "Query",
     "QuestionAnswerer",
     "TextClassifier",
     "TextEncoder",
@@ -72,8 +78,10 @@ _HOMES = {  # no public name is that of a file or folder here: importing that wo
     "Classifier": "multimodal.models.classifier",
     "DualEncoder": "multimodal.models.dual_encoder",
     "EncoderDecoder": "multimodal.models.encoder_decoder",
+    "ImageIndex": "multimodal.search",
     "LanguageModel": "multimodal.models.language_model",
     "MultipleChoice": "multimodal.models.text_heads",
+    "Query": "multimodal.search",
     "QuestionAnswerer": "multimodal.models.text_heads",
     "TextClassifier": "multimodal.models.text_heads",
     "TextEncoder": "multimodal.models.text_encoder",

@@ -3,7 +3,6 @@
 Paper     CLIP, arXiv:2103.00020; leaving out patches: FLIP, arXiv:2212.00794; large batches on one device: the gradient
           cache, arXiv:2101.06983
 Run       python data/scenes/prepare.py
-          python recipes/clip.py fit --data.root data/scenes/images --config recipes/clip_scenes.yaml
 Your own  --data.root pairs.csv (or .jsonl, .parquet, tar shards, a folder with a .txt beside each image)
 Many GPUs --trainer.devices 8 --trainer.strategy ddp; the loss compares the pairs of all of them
 FLIP      --model.training.patch_drop 0.5, about half of the image tower's time
@@ -45,17 +44,17 @@ def clip(
 
 SMOKE = Smoke(
     arguments=(
-        "--model.fresh.image={dim: 64, depth: 3, heads: 2, patch: 8}",
+        "--model.fresh.image={dim: 64, depth: 2, heads: 2, patch: 8}",
         "--model.fresh.text={dim: 64, depth: 2, heads: 2}",
         "--model.fresh.dim=64",
         "--model.fresh.size=32",
         "--model.fresh.length=24",
         "--model.fresh.vocabulary=300",
-        "--model.optimizer.lr=0.003",
+        "--model.optimizer.lr=0.001",
         "--data.batch_size=50",
-        "--trainer.max_epochs=4",
+        "--trainer.max_epochs=8",
     ),
-    data=lambda folder: [f"--data.root={write_scenes(folder / 'scenes', train=1000, val=100, test=0, size=48)}"],
+    data=lambda folder: [f"--data.root={write_scenes(folder / 'scenes', train=1000, val=100, test=0, size=32)}"],
     metric="val_recall",
     at_least=0.05,
 )

@@ -64,13 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune, generate
+    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search
 
     return {
         "demo": demo,
         "check": check,
         "finetune": finetune,
         "classify": classify,
+        "index": index,
+        "search": search,
         "generate": generate,
         "doctor": doctor,
     }
@@ -129,7 +131,7 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         """\
         usage: multimodal [--version] [--debug] SUBCOMMAND ...
 
-        Fine-tune and use models of images on your own folders; continue, translate and score texts.
+        Fine-tune and use models of images on your own folders; search photos by words; continue and translate texts.
 
         {rows}
 

@@ -54,18 +54,21 @@ def fresh_siglip(texts: Iterable[str], fresh: FreshTowersConfig) -> DualEncoder:
     return siglip(tokenizer.vocabulary, pad=tokenizer.pad_id or 0, **sizes).build(tokenizer)
 
 
-def locked_image(source: str | Path, texts: Iterable[str], fresh: FreshTowersConfig) -> DualEncoder:
+def locked_image(
+    source: str | Path, texts: Iterable[str], fresh: FreshTowersConfig, *, pretrained: bool = True
+) -> DualEncoder:
     """A published image model, as it is, under a fresh text tower of its width: what LiT starts from.
 
     Args:
         source: what `mm.load` takes: an image classifier, whose head is left out, or a dual encoder.
         texts: what a vocabulary is trained on, where one is.
-        fresh: the sizes of the text tower; `dim` is not used where the image model says it.
+        fresh: the size of the text tower.
+        pretrained: False gives the image model fresh weights.
 
     Raises:
         ArgumentError: `source` is no model of images.
     """
-    published = load(source, device="cpu", dtype="float32")
+    published = load(source, pretrained=pretrained, device="cpu", dtype="float32")
     if isinstance(published, DualEncoder) and isinstance(published.image, ImageTower):
         tower, dim, transform = published.config.image, published.config.dim, published.config.transform
         state = published.image.state_dict()

@@ -76,6 +76,7 @@ class ContrastiveTask(TrainingTask):
         self.training_config, self.callbacks = training, list(callbacks)
         self.failed: set[str] = set()  # what became unreadable while training
         self.known: dict[int, Tensor] = {}  # index of an image -> what the locked tower makes of it
+        self.marks: Tensor | None = None  # the data's own flags of what is known; see `data/pairs/locked.py`
         if training.locked is not None:
             getattr(model, training.locked).requires_grad_(False)
         if training.lora is not None:
@@ -86,6 +87,11 @@ class ContrastiveTask(TrainingTask):
     def configure_callbacks(self) -> list[Callback]:
         """What this training needs besides what the trainer has."""
         return self.callbacks
+
+    def on_train_start(self) -> None:
+        """Find out whether the data want to know which images need not be read again."""
+        super().on_train_start()
+        self.marks = getattr(getattr(self.trainer.train_dataloader, "dataset", None), "known", None)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss of a batch, over the pairs of all processes."""
@@ -139,6 +145,8 @@ class ContrastiveTask(TrainingTask):
             with torch.no_grad():
                 vectors = self._in_parts(self.model.encode_images, pixels).cpu()
             self.known.update(zip(new, vectors, strict=True))
+            if self.marks is not None:
+                self.marks[new] = True
         return torch.stack([self.known[place] for place in index]).to(self.device)
 
     def _texts(self, batch: Any) -> Float[Tensor, "b e"]:

@@ -137,7 +137,9 @@ def test_adapters_are_trained_alone_and_folded_in():
     after = model.state_dict()
     assert after.keys() == before.keys() and not adapters(model)
     torch.testing.assert_close(model.encode_images(pixels), wanted)
-    changed = {name.rpartition(".")[0].rpartition(".")[2] for name in after if not torch.equal(after[name], before[name])}
+    changed = {
+        name.rpartition(".")[0].rpartition(".")[2] for name in after if not torch.equal(after[name], before[name])
+    }
     assert changed == {"q", "v"}
 
 
