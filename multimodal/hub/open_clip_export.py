@@ -197,7 +197,7 @@ def _tokenizer_settings(model: DualEncoder) -> dict[str, Any]:
     if tokenizer is None:
         return {}
     cleaning = tokenizer.settings.cleaning
-    if cleaning is not None and tokenizer.tokenizer.to_str() == load_open_clip(BPE).tokenizer.to_str():
+    if cleaning is not None and tokenizer.plain() == load_open_clip(BPE).plain():
         return {"hf_tokenizer_name": None, "tokenizer_kwargs": {"clean": cleaning}}
     return {"hf_tokenizer_name": "beside this file", "tokenizer_kwargs": {"clean": cleaning or "whitespace"}}
 

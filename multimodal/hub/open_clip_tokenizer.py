@@ -63,7 +63,7 @@ def padding_id(text_cfg: Mapping[str, Any], tokenizer: TextTokenizer | None) -> 
 
 def _without_sep(found: TextTokenizer) -> Tokenizer:
     """The same tokenizer, with the token of id 0 where [SEP] would close the text (CLIPA)."""
-    tokenizer, sep = Tokenizer.from_str(found.tokenizer.to_str()), found.tokenizer.token_to_id(found.special.sep or "")
+    tokenizer, sep = Tokenizer.from_str(found.plain()), found.tokenizer.token_to_id(found.special.sep or "")
     around = [0 if number == sep else number for number in found.encode("").ids]
     if len(around) != 2 or sep is None:
         raise DataError("text_cfg: strip_sep_token is set, and the tokenizer puts no [CLS] and [SEP] around a text.")

@@ -110,7 +110,7 @@ def _plain_tokenizer(tokenizer: TextTokenizer, model: Model) -> TextTokenizer:
     """`tokenizer` as transformers can use it: what is done to a text before, as a part of it; a token for padding."""
     if not isinstance(model, DualEncoder):
         return tokenizer
-    settings, copy = tokenizer.settings, Tokenizer.from_str(tokenizer.tokenizer.to_str())
+    settings, copy = tokenizer.settings, Tokenizer.from_str(tokenizer.plain())
     prepare(copy, settings.cleaning)
     special = settings.special
     special = replace(special, pad=special.pad or special.eos)

@@ -22,7 +22,7 @@ def fingerprint(model: nn.Module, config: Any, tokenizer: TextTokenizer | None) 
     digest.update(json.dumps(to_plain(config), sort_keys=True).encode())
     if tokenizer is not None:
         settings = tokenizer.settings
-        digest.update(f"{tokenizer.tokenizer.to_str()} {settings.cleaning} {settings.max_length}".encode())
+        digest.update(f"{tokenizer.plain()} {settings.cleaning} {settings.max_length}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         plain = tensor.detach().cpu()

@@ -70,11 +70,15 @@ class TextTokenizer(Vocabulary):
         """
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            write_text(Path(folder) / FILE, self._engine.plain())
+            write_text(Path(folder) / FILE, self.plain())
             types = self.cls_id is not None and 1 in self.encode("a", "a").types
             write_settings(self.settings, Path(folder), types=types)
         except OSError as error:
             raise DataError(f"The tokenizer cannot be written to {folder}: {error}.") from error
+
+    def plain(self) -> str:
+        """The contents of `tokenizer.json`."""
+        return self._engine.plain()
 
     def encode(
         self,
