@@ -17,12 +17,14 @@ from typing import Any, Literal
 
 from multimodal.errors import ArgumentError
 from multimodal.search.duplicates import duplicates
+from multimodal.search.engines import chosen
 from multimodal.search.exchange import export, import_vectors
 from multimodal.search.forgetting import forget
 from multimodal.search.locks import writing
 from multimodal.search.looking import Looker
 from multimodal.search.migrate import MigrationReport, migrate
 from multimodal.search.query import query_of
+from multimodal.search.ray_engine import RayConfig
 from multimodal.search.report import SyncReport
 from multimodal.search.results import Results
 from multimodal.search.rows import Row
@@ -102,7 +104,12 @@ class ImageIndex:
         return self._session.model()
 
     def sync(
-        self, *folders: str | Path, batch_size: int = 32, progress: bool = True, retry: bool = False
+        self,
+        *folders: str | Path,
+        batch_size: int = 32,
+        progress: bool = True,
+        retry: bool = False,
+        engine: Literal["local", "ray"] | RayConfig = "local",
     ) -> SyncReport:
         """Bring the index up to date with what is below `folders`; without any, with those synced before.
 
@@ -113,9 +120,10 @@ class ImageIndex:
             batch_size: pictures that go through the model, and are committed, at a time.
             progress: show a bar on stderr when it takes longer than a moment.
             retry: read files again that could not be read, though they are as they were.
+            engine: what reads and embeds: "local" is this process, "ray" all cores, and a `RayConfig` also a cluster.
 
         Raises:
-            ArgumentError: no folder, a file, `batch_size` below 1, or another model.
+            ArgumentError: no folder, a file, `batch_size` below 1, another model, or an engine that is not installed.
             DataError: a folder is missing, empty or cannot be listed, or another process writes to the index;
                 nothing is removed then.
         """
@@ -124,8 +132,8 @@ class ImageIndex:
         roots = resolved(folders or self.folders)
         if not roots:
             raise ArgumentError("No folder of pictures is known yet: give one, as in index.sync('photos').")
-        with writing(self.path, "sync"):
-            return sync(self._session, roots, batch_size=batch_size, progress=progress, retry=retry)
+        with writing(self.path, "sync"), chosen(engine, self._session) as work:
+            return sync(self._session, roots, batch_size=batch_size, progress=progress, retry=retry, engine=work)
 
     def forget(self, folder: str | Path) -> int:
         """Remove the pictures of a synced folder that is gone for good; how many they were.

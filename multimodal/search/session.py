@@ -82,6 +82,11 @@ class Session:
                 self._checked = stored
             return found
 
+    def model_source(self) -> str | None:
+        """What `mm.load` takes for the model, also elsewhere; None: it is an object of this process."""
+        with self._lock:
+            return self._lazy.source
+
     def change_model(self, lazy: LazyModel) -> None:
         """From now on the index has vectors of another model."""
         with self._lock:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,22 @@ from jaxtyping import Float
 
 from multimodal.errors import DataError
 from multimodal.progress import track
-from multimodal.search.embedder import Embedder
+from multimodal.search.engines import Engine
 from multimodal.search.known import Known, Skipped, State, known_files, remember_skipped, skipped_files
-from multimodal.search.reading import Candidate, Reader
+from multimodal.search.reading import Candidate, quietly_broken
 from multimodal.search.report import SyncReport
 from multimodal.search.rows import place_of
 from multimodal.search.scan import Changes, below, check_emptied, compare, list_files
 from multimodal.search.session import Session
 from multimodal.search.table import SKIPPED, THUMBNAILS, Store, matrix_of
-from multimodal.tokenizers.image_batches import read_batches
 
 
-def sync(session: Session, roots: tuple[str, ...], *, batch_size: int, progress: bool, retry: bool) -> SyncReport:
+def sync(
+    session: Session, roots: tuple[str, ...], *, batch_size: int, progress: bool, retry: bool, engine: Engine
+) -> SyncReport:
     """Bring the index up to date with the resolved folders `roots`, while it is locked for writing.
+
+    `engine` reads and embeds; what it gives is committed here, in the one process that holds the lock.
 
     Raises:
         ArgumentError: another model.
@@ -48,7 +52,7 @@ def sync(session: Session, roots: tuple[str, ...], *, batch_size: int, progress:
     manifest = session.prepare(roots)
     noted = skipped_files(store)
     changes = compare(listing, roots, known, {} if retry else noted)
-    run = _Run(store, manifest.table, session.model, known, changes)
+    run = _Run(store, manifest.table, engine, known, changes)
 
     again = set(changes.candidates)
     run.skipped += listing.closed
@@ -57,8 +61,9 @@ def sync(session: Session, roots: tuple[str, ...], *, batch_size: int, progress:
     ]
     candidates = [Candidate(path, listing.files[path]) for path in changes.candidates]
     steps = run.steps(candidates, batch_size) if candidates else iter(())
-    for _ in track(steps, len(candidates), "Indexing", size=int) if progress else steps:
-        pass
+    with quietly_broken():
+        for _ in track(steps, len(candidates), "Indexing", size=int) if progress else steps:
+            pass
     store.move(manifest.table, run.places)
     scope = tuple(map(below, roots))
     settled = [path for path in noted if path.startswith(scope) and (path in again or path not in listing.files)]
@@ -84,16 +89,14 @@ def sync(session: Session, roots: tuple[str, ...], *, batch_size: int, progress:
 class _Run:
     """The candidates of one sync, read, embedded and committed."""
 
-    def __init__(
-        self, store: Store, table: str, model: Callable[[], Embedder], known: dict[str, Known], changes: Changes
-    ) -> None:
+    def __init__(self, store: Store, table: str, engine: Engine, known: dict[str, Known], changes: Changes) -> None:
         self.new = self.changed = self.moved = self.embedded = 0
         self.unchanged = changes.unchanged
         self.gone = changes.gone  # files that were there, but for those that turn up elsewhere
         self.skipped: list[Skipped] = []
         self.bad: dict[str, tuple[State, str]] = {}  # files that could not be read, to be remembered
         self.places: list[dict[str, Any]] = []  # of files that were moved, or written to without a change
-        self._store, self._table, self._model, self._known = store, table, model, known
+        self._store, self._table, self._engine, self._known = store, table, engine, known
         self._begun = store.pinned(table)
         self._ids = {row.id for row in known.values()}
         self._copies: list[Candidate] = []  # files whose bytes another file has
@@ -104,21 +107,19 @@ class _Run:
     def steps(self, candidates: list[Candidate], batch_size: int) -> Iterator[int]:
         """All the work with pictures; after each batch how many candidates are done."""
         yield from self._embedded(candidates, batch_size, set(self._by_hash))
-        left = self._copy()
-        for _ in self._embedded(left, batch_size, set()):  # seen already: they count for nothing
+        left = self._copy()  # each is decoded now: of equal files that cannot be read, each is to be named
+        for _ in self._embedded(left, batch_size, None):  # seen already: they count for nothing
             yield 0
 
-    def _embedded(self, candidates: list[Candidate], batch_size: int, known: set[str]) -> Iterator[int]:
-        """Read, embed and commit what has none of the hashes `known`."""
-        failed: list[tuple[Any, str]] = []
-        model = self._model()
-        reader = Reader(model.transform, known)
-        for batch in read_batches(candidates, reader, batch_size=batch_size, errors=failed):
-            vectors = np.asarray(model.embed_pixels(batch.pixels), dtype=np.float32)
-            self._commit(batch.sources, vectors)
-            self.embedded += len(vectors)
-            yield len(vectors) + self._settle(failed)
-        yield self._settle(failed)
+    def _embedded(self, candidates: list[Candidate], batch_size: int, known: set[str] | None) -> Iterator[int]:
+        """Read, embed and commit what has none of the hashes `known`; None: all of them."""
+        if not candidates:
+            return
+        with closing(self._engine(candidates, known, batch_size)) as parts:
+            for part in parts:
+                self._commit(part.read, part.vectors)
+                self.embedded += len(part.read)
+                yield len(part.read) + self._settle(part.failed)
 
     def _commit(self, batch: Iterable[Candidate], vectors: Float[np.ndarray, "b d"]) -> None:
         """A batch; its thumbnails first."""
@@ -141,16 +142,14 @@ class _Run:
         row = before.id if before else secrets.token_hex(8)
         return {**facts, **place_of(candidate.path, *candidate.state), "id": row, "hash": candidate.hash}
 
-    def _settle(self, failed: list[tuple[Any, str]]) -> int:
+    def _settle(self, failed: Sequence[tuple[Candidate, str]]) -> int:
         """Decide about candidates that were not decoded; how many there were."""
-        count = len(failed)
         for candidate, reason in failed:
             if candidate.known:
                 self._meet(candidate)
             else:
                 self._refuse(candidate, reason)
-        failed.clear()
-        return count
+        return len(failed)
 
     def _meet(self, candidate: Candidate) -> None:
         """A file whose bytes are known: written to without a change, moved, or a copy."""
