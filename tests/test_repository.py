@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -77,12 +78,18 @@ def test_the_wheel_holds_only_the_package(tmp_path):
         (tmp_path / folder / "__init__.py").touch()
     assert set(find_packages(str(tmp_path), **where)) == {"multimodal", "multimodal.cli"}
     packages = set(find_packages(str(ROOT), **where))
-    patterns = [pattern for row in PROJECT["tool"]["setuptools"]["package-data"].values() for pattern in row]
+    data = PROJECT["tool"]["setuptools"]["package-data"]
     for path in tracked_files():
         name = path.relative_to(ROOT)
-        if name.parts[0] == "multimodal":
+        if name.parts[0] != "multimodal":
+            continue
+        if path.suffix == ".py":
             assert ".".join(name.parts[:-1]) in packages, f"{name.parent} needs an __init__.py to be installed"
-            assert path.suffix == ".py" or any(map(path.match, patterns)), f"{name} would be left out of the wheel"
+            continue
+        home = next(folder for folder in name.parents if ".".join(folder.parts) in packages)
+        patterns = [*data["*"], *data.get(".".join(home.parts), [])]
+        inside = set(chain.from_iterable((ROOT / home).glob(pattern) for pattern in patterns))
+        assert path in inside, f"{name} would be left out of the wheel"
     assert (ROOT / "multimodal" / "py.typed").is_file()
 
 
@@ -103,7 +110,9 @@ def test_constraints_cover_every_direct_dependency_within_its_range():
 
 
 def test_what_the_package_imports_is_declared():
-    declared = {canonical(Requirement(row).name) for row in PROJECT["project"]["dependencies"]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    rows = [*PROJECT["project"]["dependencies"], *extras["ray"]]
+    declared = {canonical(Requirement(row).name) for row in rows}
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in declared if not re.search(rf"^\| {name} \|", canonical_rows(table), re.MULTILINE)] == []
     comes_with = {"markupsafe": "jinja2"}
