@@ -84,7 +84,7 @@ class Query:
     def __rsub__(self, other: Any) -> Query:
         return query_of(other) - self
 
-    def __mul__(self, weight: float) -> Query:
+    def __mul__(self, weight: Any) -> Query:
         if not isinstance(weight, int | float) or not np.isfinite(weight):
             raise ArgumentError(f"A query was multiplied by {weight!r}; a weight is a number.")
         return Query(tuple(Part(part.kind, part.value, part.weight * weight) for part in self.parts))

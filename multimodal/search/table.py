@@ -41,7 +41,7 @@ _SKIPPED_SCHEMA = pa.schema(
 _KEEP_VERSIONS = datetime.timedelta(minutes=10)  # for searches that began before a commit
 _COMMITS = 64  # after so many the table's small files are joined
 _AT_ONCE = 500  # values in one IN (...)
-_FEWEST = 256  # rows that product quantisation needs to learn from
+_FEWEST = 256  # rows that product quantisation, and each part, needs to learn from
 
 
 class Store:
@@ -151,7 +151,7 @@ class Store:
         parts = next(parts for parts in (16, 8, 4, 2, 1) if width % parts == 0)
         config = IvfPq(
             distance_type="cosine",
-            num_partitions=max(1, round(math.sqrt(rows))),
+            num_partitions=max(1, min(round(math.sqrt(rows)), rows // _FEWEST)),
             num_sub_vectors=max(1, width // parts),
         )
         self._guard(lambda: table.create_index("vector", config=config))
