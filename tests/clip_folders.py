@@ -15,7 +15,6 @@ import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from safetensors.torch import save_file
-from timm_pairs import randomize
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 import multimodal as mm
@@ -79,8 +78,15 @@ def random_model(model_cfg: Mapping[str, Any]) -> Any:
     settings = copy.deepcopy(dict(model_cfg))
     custom = settings.pop("custom_text", False)
     kind: Any = CoCa if "multimodal_cfg" in settings else CustomTextCLIP if custom else CLIP
-    model: Any = randomize(kind(**settings))
+    torch.manual_seed(0)
+    model, draw = kind(**settings).eval(), torch.Generator().manual_seed(1)
     with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            noise = torch.randn(tensor.shape, generator=draw)
+            if name.endswith("running_var"):
+                tensor.copy_(1 + 0.5 * noise.abs())
+            elif tensor.is_floating_point():
+                tensor.add_(0.2 * noise)
         model.logit_scale.fill_(1.2)
     return model
 
