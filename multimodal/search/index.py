@@ -216,8 +216,8 @@ class ImageIndex:
         """Thumbnails of several rows; empty where there is none and the file cannot be read."""
         return thumbnails_of(self._session.store, rows)
 
-    def duplicates(self, kind: Literal["exact", "near"] = "exact") -> list[tuple[Path, ...]]:
-        """Groups of files that are the same picture; see `duplicates.py`."""
+    def duplicates(self, kind: str = "exact") -> list[tuple[Path, ...]]:
+        """Groups of files that are the same picture: "exact" by their bytes, "near" by sight; see `duplicates.py`."""
         return self._session.look(lambda snapshot: duplicates(self._session.store, snapshot, kind))
 
     def stats(self) -> Stats:

@@ -17,7 +17,7 @@ from multimodal.errors import ArgumentError
 from multimodal.search.embedder import Embedder
 from multimodal.search.prior import PROMPTS, prior_of
 from multimodal.search.query import Query, vector_of
-from multimodal.search.relevance import RELEVANT, background_of, relevances
+from multimodal.search.relevance import RELEVANT, completed, relevances, spread
 from multimodal.search.results import Hit, Results
 from multimodal.search.rows import Row
 from multimodal.search.snapshot import Found, Snapshot, place_of_id
@@ -43,6 +43,8 @@ class Looker:
         """Results of each query, in order."""
         if not len(snapshot):
             return [Results((), query=str(it), total=0, nearest=None, thumbnails=thumbnails) for it in queries]
+        if not queries:
+            return []
         vectors = self._vectors(snapshot, queries)
         results = []
         for query, found in zip(queries, snapshot.best(vectors, k, where), strict=True):
@@ -54,7 +56,7 @@ class Looker:
         return results
 
     def _hits(self, snapshot: Snapshot, query: Query, found: Found) -> list[Hit]:
-        background = background_of(found.sample, prior_of(query, snapshot, self._prompts))
+        background = completed(spread(found.sample), len(found.sample), prior_of(query, snapshot, self._prompts))
         judged = relevances(found.scores, found.ranks, len(snapshot), background)
         rows = snapshot.rows(found.places.tolist())
         pairs = zip(rows, found.scores.tolist(), judged.tolist(), strict=True)

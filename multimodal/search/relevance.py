@@ -30,6 +30,7 @@ Axes: n scores · k results
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,17 +57,20 @@ class Background:
 UNKNOWN = Background(0.5, 0.15)
 
 
-def background_of(sample: Float[np.ndarray, " n"], prior: Background | None = None) -> Background:
-    """Location and scale of the scores of one query with a collection, or a sample of it, completed by `prior`."""
-    low, middle, high = np.quantile(sample, [1 - _DEVIATION, 0.5, _DEVIATION]).tolist()
+def spread(scores: Float[np.ndarray, " n"]) -> Background:
+    """Location and scale of scores nearly all of which are of the background."""
+    low, middle, high = np.quantile(scores, [1 - _DEVIATION, 0.5, _DEVIATION]).tolist()
     lower = max(middle - low, _SMALLEST_SCALE)
-    scale = min(max(high - middle, lower), LEAN * lower)
+    return Background(middle, min(max(high - middle, lower), LEAN * lower))
+
+
+def completed(found: Background, n: int, prior: Background | None) -> Background:
+    """What `n` scores showed, completed by a prior that is worth `PRIOR` of them."""
     if prior is None:
-        return Background(middle, scale)
-    own = len(sample) / (len(sample) + PRIOR)
-    return Background(
-        own * middle + (1 - own) * prior.middle, float(np.hypot(own * scale, np.sqrt(1 - own**2) * prior.scale))
-    )
+        return found
+    own = n / (n + PRIOR)
+    middle = own * found.middle + (1 - own) * prior.middle
+    return Background(middle, math.sqrt(own * found.scale**2 + (1 - own) * prior.scale**2))
 
 
 def relevances(
@@ -89,9 +93,3 @@ def relevances(
     by_chance = np.maximum.accumulate(by_chance)  # a picture that scores less is never the more relevant
     found = 1 / (1 + by_chance / FALSE)
     return np.where(scores >= SAME, 1.0, found)
-
-
-def spread(cosines: Float[np.ndarray, " n"]) -> Background:
-    """Median and robust standard deviation of cosines of things that have nothing to do with each other."""
-    low, middle, high = np.quantile(cosines, [1 - _DEVIATION, 0.5, _DEVIATION]).tolist()
-    return Background(middle, max((high - low) / 2, _SMALLEST_SCALE))

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from multimodal.errors import ArgumentError, DataError
 from multimodal.search.exact import best_rows, scores_of
-from multimodal.search.relevance import Background, spread
+from multimodal.search.relevance import UNKNOWN, Background, completed, spread
 from multimodal.search.rows import ROW_COLUMNS, Row, path_of, row_of, text_of
 from multimodal.search.table import Store, matrix_of
 from multimodal.search.where import checked, refused
@@ -178,12 +178,13 @@ class Snapshot:
                 ranks = np.maximum(ranks, len(scores) - np.searchsorted(np.sort(scores), scores[places]))
             yield Found(places, exact, ranks, scores[::step], count)
 
-    def between_pictures(self) -> Background | None:
-        """How unrelated pictures score with each other; None for fewer than three."""
+    def between_pictures(self) -> Background:
+        """How unrelated pictures score with each other."""
         some = self.sample[:: max(1, len(self.sample) // _PAIRS)]
-        if len(some) < 3:
-            return None
-        return spread((some @ some.T)[np.triu_indices(len(some), 1)])
+        if len(some) < 2:
+            return UNKNOWN
+        cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
+        return completed(spread(cosines), len(cosines), UNKNOWN)
 
     def _approximate(self, query: Float[np.ndarray, " d"], k: int, where: str | None, count: int) -> Found:
         asked = self.table.search(query, vector_column_name="vector").distance_type("cosine")

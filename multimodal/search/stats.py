@@ -80,7 +80,7 @@ def _bytes(path: Path) -> int:
         return 0
 
 
-def _size(count: float) -> str:
+def _size(count: int | float) -> str:
     if count < 1000:
         return f"{count:.0f} bytes"
     units = iter(("KB", "MB", "GB", "TB"))
