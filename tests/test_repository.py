@@ -115,7 +115,7 @@ def test_what_the_package_imports_is_declared():
     declared = {canonical(Requirement(row).name) for row in rows}
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in declared if not re.search(rf"^\| {name} \|", canonical_rows(table), re.MULTILINE)] == []
-    comes_with = {"markupsafe": "jinja2"}
+    comes_with = {"anyio": "starlette", "markupsafe": "jinja2"}
     distributions = packages_distributions()
     for path in sorted((ROOT / "multimodal").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

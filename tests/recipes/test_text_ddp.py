@@ -1,13 +1,11 @@
 """A text recipe trains on two CPU processes as on one with the same effective batch, and goes on from a checkpoint."""
 
-import csv
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from fitting import ENVIRONMENT, fit
 
 from multimodal.hub import load
 
@@ -21,10 +19,6 @@ ARGUMENTS = (
     "--trainer.max_steps=12",
     "--trainer.val_check_interval=6",
     "--trainer.num_sanity_val_steps=0",
-    "--trainer.accelerator=cpu",
-    "--trainer.log_every_n_steps=1",
-    "--trainer.logger=lightning.pytorch.loggers.CSVLogger",
-    "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 )
 
@@ -36,21 +30,10 @@ def corpus(tmp_path_factory):
     return path
 
 
-def fit(corpus, out, *words):
-    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    logger = [f"--trainer.logger.save_dir={out}", f"--trainer.default_root_dir={out}"]
-    command = [sys.executable, "recipes/gpt_pretrain.py", "fit", f"--data.root={corpus}", *ARGUMENTS, *logger, *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    folder = next(Path(out).rglob("metrics.csv")).parent
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return folder, [float(row["val_loss"]) for row in rows if row.get("val_loss")], done.stdout
-
-
 def test_two_processes_equal_one(corpus, tmp_path):
-    one, losses, said = fit(corpus, tmp_path / "one", "--data.batch_size=8")
-    two, both, _ = fit(corpus, tmp_path / "two", "--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp")
+    one, losses, said = fit("gpt_pretrain", corpus, tmp_path / "one", *ARGUMENTS, "--data.batch_size=8")
+    processes = ("--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp")
+    two, both, _ = fit("gpt_pretrain", corpus, tmp_path / "two", *ARGUMENTS, *processes)
     assert len(losses) == 2 and losses[1] < losses[0]
     assert both == pytest.approx(losses, rel=1e-4)
     assert f"val_loss {losses[1]:.4f}" in said, "the scores are printed"
@@ -61,7 +44,6 @@ def test_two_processes_equal_one(corpus, tmp_path):
         assert torch.allclose(a[name], b[name], atol=2e-4), name
 
     # Scores of a checkpoint, on stdout alone.
-    environment = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     words = [*ARGUMENTS[:4], f"--data.root={corpus}", "--trainer.accelerator=cpu", "--trainer.logger=false"]
     words.append(f"--trainer.default_root_dir={tmp_path / 'scores'}")
     command = [
@@ -71,13 +53,13 @@ def test_two_processes_equal_one(corpus, tmp_path):
         *words,
         f"--ckpt_path={next(one.rglob('*=12.ckpt'))}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=280, check=True)
     assert done.stdout.startswith(f"val_loss {losses[1]:.4f}  ") and done.stdout.count("\n") == 1
 
     # Going on from a checkpoint: what the command line says counts, not what the checkpoint remembers.
     checkpoint = next(one.rglob("*.ckpt"))
     flags = (f"--ckpt_path={checkpoint}", "--model.optimizer.weight_decay=0.5", "--trainer.max_steps=14")
-    more, last, _ = fit(corpus, tmp_path / "more", "--data.batch_size=8", *flags)
+    more, last, _ = fit("gpt_pretrain", corpus, tmp_path / "more", *ARGUMENTS, "--data.batch_size=8", *flags)
     assert "weight_decay: 0.5" in (more / "config.yaml").read_text()
     assert len(last) == 1, "the last step is validated, though no interval ends there"
     saved = torch.load(next(more.rglob("*.ckpt")), weights_only=True)
