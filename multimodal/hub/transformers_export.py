@@ -111,7 +111,7 @@ def _plain_tokenizer(tokenizer: TextTokenizer, model: Model) -> TextTokenizer:
     if not isinstance(model, DualEncoder):
         return tokenizer
     settings, copy = tokenizer.settings, Tokenizer.from_str(tokenizer.plain())
-    prepare(copy, settings.cleaning)
+    prepare(copy, settings.cleaning, underscore=" ")
     special = settings.special
     special = replace(special, pad=special.pad or special.eos)
     length = settings.max_length or model.caption_length

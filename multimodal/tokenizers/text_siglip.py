@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import Regex, Tokenizer, normalizers
 
@@ -30,16 +30,20 @@ def siglip_cleaning(folder: Path) -> Cleaning | None:
     return "canonicalize" if kind.startswith("siglip") else None
 
 
-def prepare(tokenizer: Tokenizer, cleaning: Cleaning | None, *, spaces: bool = True) -> None:
+def prepare(
+    tokenizer: Tokenizer, cleaning: Cleaning | None, *, spaces: bool = True, underscore: Literal["", " "] = ""
+) -> None:
     """Put `cleaning` before what the tokenizer itself does to a text, except for what its library cannot do.
 
     Args:
         tokenizer: is changed.
         cleaning: a way of `text_cleaning.py`; None: nothing is put before.
         spaces: whether white space becomes single spaces, as it does there.
+        underscore: what stands for "_" after "canonicalize": nothing for transformers, a space for open_clip.
     """
     steps: list[Any] = [normalizers.Lowercase()] if cleaning in ("lower", "canonicalize") else []
     if cleaning == "canonicalize":
+        steps += [normalizers.Replace("_", underscore)]
         steps.append(normalizers.Replace(Regex(_PUNCTUATION), ""))
     if cleaning is not None and spaces:
         steps += _SPACES
