@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from multimodal.cli.index_place import default_index
 from multimodal.errors import ArgumentError, DataError
 
 HELP = "open a page in the browser that searches an index of pictures"
@@ -16,13 +17,15 @@ HELP = "open a page in the browser that searches an index of pictures"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `run` takes."""
     add = parser.add_argument
-    add("index", metavar="INDEX", type=Path, help="the folder of the index, as `multimodal index` made it")
+    add(
+        "index", metavar="INDEX", type=Path, nargs="?", help="folder of the index (default: that of `multimodal index`)"
+    )
     add("--port", type=int, metavar="N", help="port of the address (default: 8765, or the next one that is free)")
     add(
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="who may connect (default: 127.0.0.1, this machine alone)",
+        help="who may connect (default: 127.0.0.1, this machine)",
     )
     add("--no-browser", action="store_true", help="only print the address")
     add("--model", metavar="NAME", help="what made the index, where the index does not know where to load it from")
@@ -31,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; the exit code."""
-    path: Path = arguments.index
+    path: Path = arguments.index or default_index()
     if not path.exists():
-        raise ArgumentError(f"There is no index at {path}; `multimodal index` makes one of a folder of pictures.")
+        raise ArgumentError(f"There is no index at {path}; make one: multimodal index photos/ --index {path}")
     if path.is_dir() and not any(path.iterdir()):
-        raise DataError(f"{path} is empty; `multimodal index` makes an index of a folder of pictures.")
+        raise DataError(f"{path} is empty; make an index there: multimodal index photos/ --index {path}")
 
     from multimodal.search.index import ImageIndex
     from multimodal.web.server import serve

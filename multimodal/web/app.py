@@ -28,7 +28,7 @@ from multimodal.web import shapes
 from multimodal.web.asked import MOST_RESULTS, MOST_ROWS, Asked, asked_of, part_of
 from multimodal.web.facets import facets
 from multimodal.web.guard import Guard
-from multimodal.web.originals import attachment, original_of
+from multimodal.web.originals import PREVIEW_SIDE, attachment, original_of, preview_of
 from multimodal.web.recent import Recent
 from multimodal.web.uploads import MAX_UPLOAD, Upload, Uploads
 
@@ -53,7 +53,7 @@ def make_app(index: ImageIndex, host: str = "127.0.0.1") -> Guard:
         Route("/image/{id}", page.image),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    handlers: dict[Any, Any] = {kind: _sentence for kind in (*_STATUS, HTTPException)}
+    handlers: dict[Any, Any] = dict.fromkeys((*_STATUS, HTTPException), _sentence)
     return Guard(Starlette(routes=routes, exception_handlers={**handlers, Exception: _fault}), host)
 
 
@@ -107,8 +107,7 @@ class _Page:
     def thumbnail(self, request: Request) -> Response:
         """A small JPEG of a picture."""
         row = self._row(request)
-        headers = _FOREVER if request.query_params.get("v") == row.hash[:12] else {}
-        return Response(self._index.thumbnail(row), media_type="image/jpeg", headers=headers)
+        return Response(self._index.thumbnail(row), media_type="image/jpeg", headers=_kept(request, row))
 
     def uploaded(self, request: Request) -> Response:
         """A small JPEG of a picture that was uploaded."""
@@ -119,8 +118,11 @@ class _Page:
         return Response(found.jpeg, media_type="image/jpeg", headers=_FOREVER)
 
     async def image(self, request: Request) -> Response:
-        """The file of a picture, or with `?download=1` that file as it is, to be saved."""
+        """The file of a picture; with `?side=640` smaller; with `?download=1` as it is, to be saved."""
         row = await to_thread.run_sync(self._row, request)
+        if request.query_params.get("side") == str(PREVIEW_SIDE):
+            data = await to_thread.run_sync(preview_of, self._index, row, limiter=self._decoders)
+            return Response(data, media_type="image/jpeg", headers=_kept(request, row))
         saved = request.query_params.get("download") == "1"
         work = partial(original_of, self._index, row, convert=not saved)
         found = await to_thread.run_sync(work, limiter=self._decoders)
@@ -150,6 +152,11 @@ class _Page:
             return self._index.row(request.path_params["id"])
         except ArgumentError as error:
             raise HTTPException(404, "This picture is not in the index any more.") from error
+
+
+def _kept(request: Request, row: Row) -> dict[str, str]:
+    """Headers of what the browser may keep, if its address names the version of the picture."""
+    return _FOREVER if request.query_params.get("v") == row.hash[:12] else {}
 
 
 async def _home(request: Request) -> Response:

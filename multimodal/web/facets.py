@@ -31,24 +31,24 @@ def facets(index: ImageIndex) -> dict[str, Any]:
 
 def _folders(rows: list[Row], roots: list[str]) -> list[dict[str, Any]]:
     """Folders below `roots`, each counted with what is below it, in the order of a tree."""
-    own = Counter(row.folder for row in rows)
-    whole: Counter[str] = Counter()
-    for folder, count in own.items():
+    root_of: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for folder, count in Counter(row.folder for row in rows).items():
         root = max((it for it in roots if _within(folder, it)), key=len, default=folder)
-        place = PurePath(folder)
-        while True:
-            whole[str(place)] += count
-            if not _within(str(place.parent), root) or place == place.parent:
+        for place in (PurePath(folder), *PurePath(folder).parents):
+            if not _within(str(place), root):
                 break
-            place = place.parent
-    if len(whole) > MOST:  # the largest ones
-        whole = Counter(dict(whole.most_common(MOST)))
+            counts[str(place)] += count
+            root_of[str(place)] = root
+    single = len(roots) == 1 and len(counts) > 1 and counts[roots[0]] == len(rows)
+    if single and not any(row.folder == roots[0] for row in rows):
+        del counts[roots[0]]  # a choice that changes nothing
     found = []
-    for folder in sorted(whole, key=lambda it: PurePath(it).parts):
-        root = max((it for it in roots if _within(folder, it)), key=len, default=folder)
-        parts = PurePath(folder).relative_to(root).parts
-        label = parts[-1] if parts else PurePath(root).name or root
-        found.append({"value": folder, "label": label, "depth": len(parts), "count": whole[folder]})
+    for folder in sorted(dict(counts.most_common(MOST)), key=lambda it: PurePath(it).parts):
+        parts = PurePath(folder).relative_to(root_of[folder]).parts
+        label = parts[-1] if parts else PurePath(folder).name or folder
+        depth = len(parts) - (roots[0] not in counts if single else 0)
+        found.append({"value": folder, "label": label, "depth": depth, "count": counts[folder]})
     return found
 
 

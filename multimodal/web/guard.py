@@ -3,7 +3,8 @@
 A page of some other site runs in the same browser and can reach this machine too. Three things keep it out:
 
 - The `Host` header must name this machine. A site that lets its own name point here (DNS rebinding) is refused.
-- The browser says where a request comes from (`Origin`, `Sec-Fetch-Site`); what another site's page asks for is refused.
+- The browser says where a request comes from (`Origin`, `Sec-Fetch-Site`); what another site's page asks for is not
+  given.
 - The headers below: nothing of another origin is loaded, run or framed, and no other origin may embed an answer.
 
 Whoever can log in to this machine can reach the page; there is no password.
@@ -36,9 +37,9 @@ _LOCAL = frozenset(["localhost", "127.0.0.1", "::1"])
 
 
 def allowed_hosts(host: str) -> frozenset[str] | None:
-    """Names under which a server bound to `host` may be asked; None: any number (an IP address), and the machine's name.
+    """Names under which a server bound to `host` may be asked; None: any IP address, and the machine's names.
 
-    A number cannot be made to point elsewhere, so it is safe wherever other machines may ask at all.
+    An IP address cannot be made to point elsewhere, so it is safe wherever other machines may ask at all.
     """
     return _LOCAL if is_loopback(host) else None
 

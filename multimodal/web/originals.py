@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote
 
 from PIL import Image
@@ -37,6 +38,7 @@ SHOWN = {  # by browsers, as they are
     "BMP": "image/bmp",
 }
 CONVERTED_SIDE = 4096  # px, the longer side of what was converted
+PREVIEW_SIDE = 640  # px, of what stands in a grid on a screen with small pixels
 _BLOCK = 1 << 18  # bytes that are sent at a time
 
 
@@ -44,7 +46,7 @@ _BLOCK = 1 << 18  # bytes that are sent at a time
 class Original:
     """A file that may be handed out, open and read from its start."""
 
-    stream: BinaryIO
+    stream: BufferedIOBase
     size: int  # bytes
     kind: str  # of the media: "image/jpeg"
     tag: str  # changes whenever the file does
@@ -70,7 +72,7 @@ def original_of(index: ImageIndex, row: Row, *, convert: bool = True) -> Origina
         if format in SHOWN or not convert:
             stream.seek(0)
             return Original(stream, status.st_size, SHOWN.get(format, f"image/{format.lower()}"), tag)
-        data = _converted(stream, row)
+        data = _converted(stream, row, CONVERTED_SIDE)
         stream.close()
         return Original(io.BytesIO(data), len(data), "image/jpeg", f"{tag}-jpeg")
     except BaseException:
@@ -78,26 +80,35 @@ def original_of(index: ImageIndex, row: Row, *, convert: bool = True) -> Origina
         raise
 
 
+def preview_of(index: ImageIndex, row: Row) -> bytes:
+    """The file of a row as a JPEG, its longer side at most `PREVIEW_SIDE`.
+
+    Raises:
+        DataError: as `original_of`.
+    """
+    with _opened(index, row) as stream:
+        return _converted(stream, row, PREVIEW_SIDE)
+
+
 def attachment(row: Row) -> str:
     """The header that has a browser save a file under its own name."""
-    plain = "".join(letter if letter.isascii() and letter.isalnum() or letter in ".-_ " else "_" for letter in row.name)
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", row.name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(row.name, safe='')}"
 
 
-def _opened(index: ImageIndex, row: Row) -> BinaryIO:
+def _opened(index: ImageIndex, row: Row) -> BufferedIOBase:
     name = text_of(row.name)
     try:
         descriptor = os.open(row.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise DataError(f"{name} cannot be opened: {error.strerror or error}. Sync the index again.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{name} is not a file any more. Sync the index again.")
     stream = os.fdopen(descriptor, "rb")
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DataError(f"{name} is not a file any more. Sync the index again.")
         if not _is_inside(index, row.path, stream) and content_hash(stream.read()) != row.hash:
-            raise DataError(
-                f"{name} leads out of the folders of the index now, and is not the picture that was indexed."
-            )
+            raise DataError(f"{name} leads out of the folders of the index, and is not what was indexed.")
     except BaseException:
         stream.close()
         raise
@@ -105,7 +116,7 @@ def _opened(index: ImageIndex, row: Row) -> BinaryIO:
     return stream
 
 
-def _is_inside(index: ImageIndex, path: Path, stream: BinaryIO) -> bool:
+def _is_inside(index: ImageIndex, path: Path, stream: BufferedIOBase) -> bool:
     """Whether the file that was opened lies, with all links followed, below a folder that was synced."""
     real = os.path.realpath(path)
     try:
@@ -115,7 +126,7 @@ def _is_inside(index: ImageIndex, path: Path, stream: BinaryIO) -> bool:
     return same and any(Path(real).is_relative_to(folder) for folder in index.folders)
 
 
-def _format(stream: BinaryIO, row: Row) -> str:
+def _format(stream: BufferedIOBase, row: Row) -> str:
     try:
         with opened(stream) as image:
             return image.format or ""
@@ -123,14 +134,17 @@ def _format(stream: BinaryIO, row: Row) -> str:
         raise DataError(_named(error, row)) from error
 
 
-def _converted(stream: BinaryIO, row: Row) -> bytes:
+def _converted(stream: BufferedIOBase, row: Row, side: int) -> bytes:
+    def needed(width: int, height: int) -> int:  # read_image doubles it
+        return -(-side * min(width, height) // max(width, height) // 2)
+
     try:
-        image = read_image(stream)
+        image = read_image(stream, min_side=needed)
     except MediaError as error:
         raise DataError(_named(error, row)) from error
-    image.thumbnail((CONVERTED_SIDE, CONVERTED_SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.BICUBIC)
     target = io.BytesIO()
-    image.save(target, "JPEG", quality=90)
+    image.save(target, "JPEG", quality=88)
     return target.getvalue()
 
 

@@ -39,13 +39,13 @@ def serve(index: ImageIndex, *, host: str = "127.0.0.1", port: int | None = None
     count = len(index)
     if not count:
         raise DataError(f"{index.path} holds no pictures yet; sync it with a folder of pictures first.")
-    if not is_loopback(host):
-        print(
-            f"Warning: {host} lets everyone who reaches this machine search and see all pictures of the index; there "
-            "is no password.",
-            file=sys.stderr,
-        )
     with listening(host, port) as door:
+        if not is_loopback(host):
+            print(
+                f"Warning: {host} lets everyone who reaches this machine search and see all pictures of the index; "
+                "there is no password.",
+                file=sys.stderr,
+            )
         shown = "localhost" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{door.getsockname()[1]}/"
         config = uvicorn.Config(

@@ -2,7 +2,7 @@
 
 import { get, thumbnail } from "./api.js";
 import { $, copy, during, h, icon, plain } from "./dom.js";
-import { bytes, date, plural } from "./format.js";
+import { bytes, date, pixels, plural } from "./format.js";
 import { address, go, state } from "./state.js";
 
 const AT_ONCE = 30;
@@ -16,7 +16,7 @@ let asked = 0;
 export async function render() {
   const kind = state.kind in KINDS ? state.kind : "exact";
   const mine = (asked += 1);
-  const [lead, list, end] = [h("p.lead", { role: "status" }, "Looking…"), h("div"), h("p.end")];
+  const [lead, list, end] = [h("p.lead", { role: "status" }, "Looking…"), h("div.groups"), h("p.end")];
   document.title = "Duplicates – Photo search";
   box.replaceChildren(h("div.dups", {}, h("header", {}, h("h1", {}, "Duplicates"), switcher(kind)), lead, list, end));
   scrollTo({ top: 0, behavior: "instant" });
@@ -73,17 +73,19 @@ function group(rows) {
 const rank = (row) => (row.width ?? 0) * (row.height ?? 0) * 1e10 + row.bytes;
 
 function side(row, largest, same) {
-  const fact = (name, text) => h(same(name) ? "span" : "b", {}, text);
+  const fact = (names, text) => h(names.every(same) ? "span" : "b", {}, text);
   const folder = row.path.slice(0, Math.max(0, row.path.length - row.name.length - 1));
   return h("article.side", {},
     h("a.pic", { href: address({ open: row.id }), "aria-label": `Open ${row.name}`, onclick: (event) => {
       if (!plain(event)) return;
       event.preventDefault();
       go({ open: row.id });
-    } }, h("img", { src: thumbnail(row), alt: "", loading: "lazy", decoding: "async" })),
-    h("p.name", {}, row.name),
-    h("p.where", {}, folder, " ", h("button.link", { type: "button", "aria-label": `Copy the path of ${row.name}`, onclick: () => copy(row.path, "Path") }, "copy path")),
-    h("p.facts", {}, largest && h("span.badge", {}, icon("check"), "largest"),
-      row.width && fact("width", `${row.width} × ${row.height}`), fact("format", row.format ?? ""), fact("bytes", bytes(row.bytes)),
-      row.date && fact("date", date(row.date))));
+    } }, h("img", { src: thumbnail(row), alt: "", loading: "lazy", decoding: "async" }), largest && h("span.badge", {}, "Largest")),
+    h("div.name", {}, h("span", {}, row.name),
+      h("button.icon", { type: "button", "aria-label": `Copy the path of ${row.name}`, title: "Copy the path",
+        onclick: () => copy(row.path, "Path") }, icon("copy"))),
+    h("p.where", {}, folder),
+    h("div.facts", {}, row.width && fact(["width", "height"], pixels(row.width, row.height)),
+      h("span", {}, fact(["format"], row.format ?? ""), " · ", fact(["bytes"], bytes(row.bytes))),
+      row.taken ? fact(["taken"], `Taken ${date(row.taken)}`) : row.modified && fact(["modified"], `Written ${date(row.modified)}`)));
 }

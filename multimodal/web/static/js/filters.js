@@ -70,7 +70,8 @@ function open(button, title, content, keys) {
   const left = Math.max(10, Math.min(at.left, document.documentElement.clientWidth - Math.max(ONE.width, menu.offsetWidth) - 10));
   menu.style.left = `${left}px`;
   menu.style.top = `${at.bottom + 6}px`;
-  (menu.querySelector("[aria-pressed='true'], input, textarea, .choice") ?? menu).focus();
+  const touched = matchMedia("(hover: none)").matches; // a field would call up the keyboard over the menu
+  menu.querySelector(`[aria-pressed='true']${touched ? "" : ", input, textarea"}, .choice, .years button`)?.focus();
 }
 
 function choicesMenu(name, title, choices) {

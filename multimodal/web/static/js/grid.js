@@ -1,18 +1,22 @@
 // The grid of pictures. Only tiles near the window are in the document, so a list may be of any length.
 
-import { thumbnail } from "./api.js";
+import { image, thumbnail } from "./api.js";
 import { $, h, icon, plain } from "./dom.js";
 import { percent } from "./format.js";
 import { beside, justify } from "./layout.js";
 import { address, go } from "./state.js";
 
 const grid = $("grid");
+const SHARP = 640; // px, the longer side of a picture that takes the place of a thumbnail on a fine screen
+const SHARPENED_AT_ONCE = 2;
+const COARSE = 340; // px of the screen that a thumbnail of 256 still serves
 const mounted = new Map(); // place -> element
 let heads = [];
 let list = null;
 let laid = { boxes: [], heads: [], height: 0 };
 let sections = [];
 let nearEnd = () => {};
+let resting = 0;
 
 export function setUp(options) {
   nearEnd = options.nearEnd;
@@ -104,6 +108,30 @@ function mount() {
     next = element;
   }
   if (grid.getBoundingClientRect().bottom < 2.5 * innerHeight) nearEnd();
+  clearTimeout(resting);
+  resting = setTimeout(sharpen, 250);
+}
+
+// Thumbnails are too coarse for screens with small pixels: once scrolling rests, what is seen is loaded finer.
+async function sharpen() {
+  const wanted = [...mounted].filter(([place, element]) => {
+    const { w, h: height } = laid.boxes[place];
+    const box = element.getBoundingClientRect();
+    const coarse = Math.max(w, height) * devicePixelRatio > COARSE && !element.dataset.sharp;
+    return coarse && box.bottom > 0 && box.top < innerHeight;
+  }).sort(([one], [other]) => one - other);
+  const work = async () => {
+    for (let next = wanted.shift(); next; next = wanted.shift()) {
+      const [place, element] = next;
+      const picture = element.querySelector("img");
+      if (!picture || !element.isConnected || element.dataset.sharp) continue;
+      element.dataset.sharp = "1";
+      const finer = new Image();
+      finer.src = `${image(list.items[place].id)}?side=${SHARP}&v=${list.items[place].version}`;
+      await finer.decode().then(() => { picture.src = finer.src; }, () => {});
+    }
+  };
+  await Promise.all(Array.from({ length: SHARPENED_AT_ONCE }, work));
 }
 
 // The tile that is in the document and comes next after `place`: reading order is that of the list.
@@ -140,7 +168,7 @@ function tileOf(item, place) {
       scored && h("span.rate", {}, percent(item.relevance), h("small", {}, ` · ${item.score.toFixed(3)}`))));
   const element = h("div.tile", { role: "listitem", "data-place": place, "data-id": item.id,
     "aria-setsize": list.found, "aria-posinset": place + 1 }, link);
-  if (item.relevant === false) element.classList.add("far");
+  if (item.relevant === false && list.items[0].relevant) element.classList.add("far");
   if (!item.width) element.classList.add("whole");
   picture.addEventListener("load", () => picture.classList.add("there"));
   picture.addEventListener("error", () => {

@@ -16,6 +16,7 @@ const KEYS = [
   [["Esc"], "close, or leave the box"],
   [["D"], "duplicates, and back"],
   [["?"], "this list"],
+  [["-word"], "in a search: what should not be in the picture"],
 ];
 const dialog = $("keys");
 
@@ -24,8 +25,7 @@ export function setUp() {
     h("header", {}, h("h2", { id: "keys-title" }, "Keys"),
       h("button.icon", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
     h("dl", {}, KEYS.flatMap(([keys, words]) => [
-      h("dt", {}, keys.flatMap((key) => [h("kbd", {}, key), " "])), h("dd", {}, words)])),
-    h("p.unseen", {}, "Words with a minus before them are searched against: red bike -car."));
+      h("dt", {}, keys.flatMap((key) => [h("kbd", {}, key), " "])), h("dd", {}, words)])));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   $("help").addEventListener("click", () => dialog.showModal());
   addEventListener("keydown", keys);

@@ -39,7 +39,7 @@ export function justify(tiles, sections, { width, target, gap, head }) {
           height = taller;
         }
       }
-      if (!full) height = Math.min(height, target * 1.15);
+      if (!full) height = Math.min(height, target * 1.05);
       let x = 0;
       for (let i = first; i < last; i += 1) {
         const w = ratio(tiles[i]) * height;

@@ -95,7 +95,7 @@ theme();
 tools();
 keys.setUp();
 searchbar.setUp({ down: enter });
-results.setUp();
+results.setUp({ drawn: viewer.refresh });
 viewer.setUp();
 subscribe(changed);
 start();

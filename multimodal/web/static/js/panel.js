@@ -16,9 +16,9 @@ export function panel(box, row, hit) {
     h("p.lead", {}, row.taken ? moment(row.taken) : "Date not recorded"),
     hit?.score === undefined ? "" : meter(hit),
     h("div.acts", {},
-      act("alike.main", "alike", "More like this", () => go({ ...nothing([...QUERY, ...FILTERS]), like: [row.id], all: "", view: "", open: "" })),
+      act("alike.main.wide", "alike", "More like this", () => go({ ...nothing([...QUERY, ...FILTERS]), like: [row.id], all: "", view: "", open: "" })),
       any(QUERY) && !state.like.includes(row.id) && !state.view
-        && act("mix.main", "plus", "Add to the search", () => go({ like: [...state.like, row.id], all: "", open: "" })),
+        && act("mix.wide", "plus", "Add to the search", () => go({ like: [...state.like, row.id], all: "", open: "" })),
       h("a.button", { href: image(row.id), target: "_blank", rel: "noopener" }, icon("open"), "Open"),
       h("a.button", { href: `${image(row.id)}?download=1`, download: row.name }, icon("download"), "Download")),
     h("dl", {},
@@ -41,7 +41,7 @@ function act(kind, sign, words, does) {
 
 function meter(hit) {
   return h("div.meter", {}, h("span", {}, "Relevance"), h("b", {}, percent(hit.relevance)),
-    h("meter", { min: 0, max: 1, value: hit.relevance, "aria-label": "Relevance" }),
+    h("div.track", { "aria-hidden": "true" }, h("i", { style: { width: `${100 * hit.relevance}%` } })),
     h("span", {}, "Score"), h("b", {}, hit.score.toFixed(3)));
 }
 

@@ -10,7 +10,10 @@ import { query } from "./words.js";
 
 let list = null;
 
-export function setUp() {
+let drawn = () => {};
+
+export function setUp(options) {
+  drawn = options.drawn;
   grid.setUp({ nearEnd: more });
   let timer = 0;
   addEventListener("scroll", () => {
@@ -65,14 +68,16 @@ function draw() {
     empty();
   }
   summary();
+  drawn();
 }
 
 // Browsing is cut by months; of results that were asked for in full, those are set apart that are not alike.
 function sections() {
   if (!any(QUERY)) {
     const cuts = [];
+    list.unit ??= unit(list.items);
     for (const [place, item] of list.items.entries()) {
-      const title = item.date ? month(item.date) : "Without a date";
+      const title = item.date ? list.unit(item.date) : "Without a date";
       if (cuts.at(-1)?.title !== title) cuts.push({ from: place, title });
     }
     return cuts.length > 1 || list.items.length < list.found ? cuts : [];
@@ -81,6 +86,12 @@ function sections() {
   if (rest < 0) return [];
   const title = rest ? "From here on, only the nearest of the rest" : "Nothing is alike; these are the nearest";
   return [...(rest ? [{ from: 0, title: null }] : []), { from: rest, title, kind: "rest" }];
+}
+
+// Months where they are full enough, else years: a heading for every other picture would only be in the way.
+function unit(items) {
+  const months = new Set(items.map((item) => item.date?.slice(0, 7)));
+  return items.length / months.size >= 8 ? month : (text) => text.slice(0, 4);
 }
 
 function summary() {
@@ -100,9 +111,9 @@ function summary() {
     return;
   }
   const full = list.most && list.found >= list.most && list.total > list.most;
-  const number = full ? `The best ${count(list.found)}` : count(list.found);
-  line.replaceChildren(h("b", {}, state.all ? `${full ? number : `All ${count(list.found)}`}, nearest first,` : number),
-    ` of ${plural(list.total, "picture")}${filtered} for `, h("b", {}, query()));
+  const number = full ? `The nearest ${count(list.found)}` : state.all ? "All" : count(list.found);
+  line.replaceChildren(h("b", {}, number), ` of ${plural(list.total, "picture")}${filtered} for `, h("b", {}, query()),
+    state.all ? ", nearest first" : "");
   if (list.done && !state.all && list.found < list.total && !full) {
     $("end").replaceChildren("These are all that are alike. ", h("button.link", { type: "button",
       onclick: () => go({ all: "1" }) }, `Show the other ${count(list.total - list.found)} too`));
@@ -111,8 +122,8 @@ function summary() {
 
 function say(art, title, text, actions = [], extra = null) {
   const box = $("message");
-  box.replaceChildren(h("div.art", {}, icon(art)), h("h2", {}, title), text && h("p", {}, text),
-    h("div.actions", {}, ...actions), extra ?? "");
+  box.replaceChildren(h("div", {}, h("div.art", {}, icon(art)), h("h2", {}, title), text && h("p", {}, text),
+    h("div.actions", {}, ...actions), extra));
   box.hidden = false;
 }
 
@@ -143,7 +154,7 @@ function fail(error) {
   $("summary").replaceChildren();
   $("end").replaceChildren();
   $("toggle-all").hidden = true;
-  say("help", "This search does not work", error.message, [
+  say("help", "This search does not work", error.message.replace(/^where\b/, "The condition"), [
     state.where && clearing(["where"], "Remove the condition"),
     any(QUERY) && clearing(QUERY, "Clear the search"),
     h("button.button", { type: "button", onclick: () => render(false) }, "Try again"),

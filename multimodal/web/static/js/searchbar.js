@@ -46,12 +46,11 @@ export function setUp({ down }) {
 
 export function render() {
   input.value = state.q;
-  const chips = [
-    ...["like", "unlike", "image", "unimage"].flatMap((name) => state[name].map((value) => pictureChip(name, value))),
-    ...state.minus.map((value) => chip("minus", value, h("span.sign", {}, "without"), h("span.text", {}, value), value)),
-  ];
-  $("chips").replaceChildren(...chips);
-  input.placeholder = chips.length ? "and describe it" : "Describe a picture, or drop one here";
+  const pictures = ["like", "unlike", "image", "unimage"].flatMap((name) => state[name].map((value) => pictureChip(name, value)));
+  $("chips").replaceChildren(...pictures);
+  $("without").replaceChildren(...state.minus.map((value) =>
+    chip("minus", value, h("span.sign", {}, "without"), h("span.text", {}, value), value)));
+  input.placeholder = pictures.length ? "and …" : matchMedia("(max-width: 700px)").matches ? "Describe a picture" : "Describe a picture, or drop one here";
   showClear();
 }
 

@@ -23,12 +23,13 @@ export function setUp() {
     after: make("step.after", "right", "Next picture", () => step(1)),
     panel: h("aside.panel", { "aria-label": "About this picture" }),
   };
-  const stage = h("div.stage", {}, parts.frame,
+  const stage = h("div.stage", { tabindex: "-1", autofocus: true }, parts.frame,
     h("div.top", {}, make("shut", "close", "Close", close), parts.place, make("about", "info", "Show or hide details", toggle)),
     parts.before, parts.after);
   parts.stage = stage;
   dialog.append(stage, parts.panel);
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
+  dialog.addEventListener("close", () => { if (state.open) close(); }); // browsers let no page hold a second Esc back
   dialog.addEventListener("keydown", keys);
   new ResizeObserver(fit).observe(stage);
   swiping(stage);
@@ -47,6 +48,11 @@ export function render() {
   if (shown !== state.open) show(state.open);
 }
 
+// The list has come: where the picture stands in it is known now.
+export function refresh() {
+  if (shown) where();
+}
+
 const close = () => leave({ open: "" });
 const toggle = () => dialog.classList.toggle("bare");
 const items = () => (state.view ? [] : current()?.items ?? []);
@@ -54,12 +60,9 @@ const placeOf = (id) => items().findIndex((item) => item.id === id);
 
 async function show(id) {
   shown = id;
-  const place = placeOf(id);
+  const place = where();
   const item = items()[place];
   parts.stage.classList.remove("actual");
-  parts.place.textContent = place < 0 ? "" : `${count(place + 1)} of ${count(current().found)}`;
-  parts.before.disabled = place <= 0;
-  parts.after.disabled = place < 0 || (place === items().length - 1 && current().done);
   if (item) pictures(item);
   else parts.frame.replaceChildren();
   dialog.scrollTop = parts.panel.scrollTop = 0;
@@ -73,6 +76,14 @@ async function show(id) {
   } catch (error) {
     if (shown === id) parts.panel.replaceChildren(h("h2", { id: "viewer-name" }, "This picture cannot be shown"), h("p.lead", {}, error.message));
   }
+}
+
+function where() {
+  const place = placeOf(shown);
+  parts.place.textContent = place < 0 ? "" : `${count(place + 1)} of ${count(current().found)}`;
+  parts.before.disabled = place <= 0;
+  parts.after.disabled = place < 0 || (place === items().length - 1 && current().done);
+  return place;
 }
 
 // First the thumbnail, which is there at once, then the file over it.
