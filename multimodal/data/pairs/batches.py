@@ -1,8 +1,8 @@
 """The batches that contrastive tasks take, and how images with captions become one.
 
 For training one caption stands for each image; for retrieval all captions of all images follow each other, and `owner`
-says whose they are. Captions are padded to the longest of the batch, or, for models that read padding as text (SigLIP)
-and do not fill up captions themselves, to their full length.
+says whose they are. Captions are padded to the longest of the batch; a model that reads padding as text (SigLIP) fills
+them up itself.
 
 Axes: b images · m captions · t length · h, w pixels
 """
@@ -51,13 +51,10 @@ class CaptionConfig:
     """How captions become ids."""
 
     longest: int | None = None  # tokens of a caption at most, special ones included; None: no limit
-    full: int | None = None  # pad all to this length, padding counting as text; None: to the longest of the batch
 
     def __post_init__(self) -> None:
-        for field in ("longest", "full"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ArgumentError(f"{field} is {value}; it must be at least 1 token, or None.")
+        if self.longest is not None and self.longest < 1:
+            raise ArgumentError(f"longest is {self.longest}; it must be at least 1 token, or None.")
 
     def build(self, tokenizer: TextTokenizer) -> PairCollator:
         """A collator for training."""
@@ -114,9 +111,8 @@ def encode_captions(
     captions: Sequence[str], tokenizer: TextTokenizer, config: CaptionConfig
 ) -> tuple[Int[Tensor, "m t"], Bool[Tensor, "m t"]]:
     """The ids of captions, cut to `longest` and padded, and where they are no padding."""
-    limits = [limit for limit in (config.longest, config.full) if limit is not None]
-    batch = tokenizer.batch(captions, max_length=min(limits, default=None), length=config.full or 1)
-    return batch.ids, torch.ones_like(batch.keep) if config.full is not None else batch.keep
+    batch = tokenizer.batch(captions, max_length=config.longest, length=1)
+    return batch.ids, batch.keep
 
 
 def caption_number(caption: str) -> int:

@@ -94,8 +94,8 @@ class PairedImageData(ResumableData):
         return self.evaluation(dataset, self._captions().build_evaluation(self.model.tokenizer))
 
     def _captions(self) -> CaptionConfig:
-        """To the length that the model reads; `pads_to` is of models that do not fill up short captions themselves."""
-        return CaptionConfig(longest=self.model.caption_length, full=getattr(self.model, "pads_to", None))
+        """Up to the length that the model reads; what it fills up, it fills up itself."""
+        return CaptionConfig(longest=self.model.caption_length)
 
     def _pairs(self, split: str) -> tuple[Pair, ...]:
         pairs = self.images.splits.get(split)

@@ -105,16 +105,9 @@ def test_a_training_batch(pairs, tokenizer):
     assert short["ids"].shape == (1, len("a cat"))
 
 
-def test_a_model_that_reads_padding_as_text_gets_it_whole(pairs, tokenizer):
-    dataset = PairDataset(pairs, TRANSFORM.build(), training=True)
-    items = [dataset[(0, i)] for i in (1, 3)]
-    batch = CaptionConfig(longest=99, full=16).build(tokenizer)(items)
-    assert batch["ids"].shape == (2, 16)
-    assert batch["keep"].all()
-    assert (batch["ids"][0, 5:] == tokenizer.pad_id).all()
-    assert tokenizer.decode(batch["ids"][1]) == "a bird that flies far away"[:16]
-    with pytest.raises(ArgumentError, match="full is 0"):
-        CaptionConfig(full=0)
+def test_a_caption_of_no_tokens_is_asked_for_by_nobody():
+    with pytest.raises(ArgumentError, match="longest is 0"):
+        CaptionConfig(longest=0)
 
 
 def test_a_batch_for_retrieval(pairs, tokenizer):
@@ -218,8 +211,6 @@ def test_what_the_data_tell_a_recipe(folder, tokenizer):
     batch = next(iter(data.val_dataloader()))
     assert batch["ids"].shape == (6, 9)
     assert batch["owner"].tolist() == [0, 0, 1, 1, 2, 2]
-    trainer.lightning_module.model = SimpleNamespace(**vars(model), pads_to=17)  # fills up whatever is shorter
-    assert next(iter(data.val_dataloader()))["keep"].shape == (6, 17)
     trainer.lightning_module.model = SimpleNamespace(transform=None)
     with pytest.raises(DataError, match="a model that has a transform and a tokenizer"):
         data.train_dataloader()
