@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from multimodal.errors import ArgumentError
 from multimodal.models.fingerprint import fingerprint
 from multimodal.models.open_clip_towers import OpenClipImageConfig, OpenClipTextConfig
 from multimodal.models.prediction import Prediction
@@ -201,9 +202,11 @@ class DualEncoder(nn.Module):
             under a sigmoid each label is judged for itself.
 
         Raises:
-            ArgumentError: no labels, a template without "{}", or as in `embed_texts`.
+            ArgumentError: no labels, a template without "{}", `top` below 1, or as in `embed_texts`.
             MediaError: as in `embed_images`.
         """
+        if top is not None and top < 1:
+            raise ArgumentError(f"top is {top}; it must be at least 1, or None for all labels.")
         names = filled(labels, templates)
         classes = class_vectors(self.embed_texts(names.texts), len(names.labels))
         count = min(top or len(classes), len(classes))
