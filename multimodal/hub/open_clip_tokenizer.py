@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 
 from multimodal.errors import DataError
 from multimodal.hub.transformers_hub import hub_tokenizer
-from multimodal.hub.transformers_source import VOCABULARIES
+from multimodal.hub.transformers_source import VOCABULARIES, without_spares
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_cleaning import Cleaning
 from multimodal.tokenizers.text_files import load_tokenizer
@@ -49,6 +49,7 @@ def open_clip_tokenizer(text_cfg: Mapping[str, Any], *, folder: Path | None, sou
         return TextTokenizer(found.tokenizer, replace(found.settings, cleaning=cleaning))
     here = folder is not None and any((folder / file).exists() for file in VOCABULARIES)
     found = load_tokenizer(folder if folder is not None and here else hub_tokenizer(str(name), source=source))
+    found = without_spares(found, int(text_cfg.get("vocab_size", 49408)))
     tokenizer = _without_sep(found) if given.get("strip_sep_token") else found.tokenizer
     return TextTokenizer(tokenizer, replace(found.settings, cleaning=cleaning, max_length=length))
 

@@ -38,6 +38,7 @@ VOCABULARIES = (  # any of these: the folder has a tokenizer
     *("tokenizer.json", "source.spm", "vocab.json", "vocab.txt"),
     *("spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
 )
+_SPARE = 0.001  # of a vocabulary: what lacks more belongs to another tokenizer
 FAMILIES: tuple[Family, ...] = (
     *(transformers_gpt, transformers_llama),
     *(transformers_bert, transformers_t5, transformers_bart, transformers_clip),
@@ -63,6 +64,8 @@ def from_transformers(
     published = read_published(folder)
     published = _settled(published, folder) if pretrained else published
     tokenizer = load_tokenizer(folder) if any((folder / name).exists() for name in VOCABULARIES) else None
+    if tokenizer is not None and isinstance(published.config, DualEncoderConfig):
+        tokenizer = without_spares(tokenizer, vocabulary_of(published.config))
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(published.config))
     if isinstance(published.config, DualEncoderConfig):
@@ -77,6 +80,17 @@ def from_transformers(
         assign(model, model.state_dict(), device, dtype)
     model.card = {"source": source}
     return model.eval()
+
+
+def without_spares(tokenizer: TextTokenizer, vocabulary: int) -> TextTokenizer:
+    """`tokenizer`, with its last ids read as unknown where a model with a `vocabulary` a little smaller lacks them.
+
+    So it is with SigLIP's multilingual models: mC4's vocabulary ends in 100 spare pieces, for which they have no rows.
+    """
+    spare = tokenizer.vocabulary - vocabulary
+    if not 0 < spare <= vocabulary * _SPARE or tokenizer.unk_id is None:
+        return tokenizer
+    return TextTokenizer(tokenizer.tokenizer, replace(tokenizer.settings, known=vocabulary))
 
 
 def _prepared(config: DualEncoderConfig, folder: Path, tokenizer: TextTokenizer | None) -> DualEncoderConfig:
