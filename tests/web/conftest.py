@@ -1,12 +1,20 @@
-"""One library, index and server for all tests of the page; none of them writes to it."""
+"""One library, index and server for all tests of the page; none of them writes to it. And the browser."""
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from search.colour_embedder import ColourEmbedder
-from web_library import serving, write_library
+from web_library import Page, serving, write_library
 
 from multimodal.search.index import ImageIndex
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +33,33 @@ def index(library):
 def address(index):
     with serving(index) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the PATH")
+    with api.sync_playwright() as playwright:  # it makes a profile of its own, which goes with it
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens the page in a window of its own; afterwards nothing may have gone wrong or left the machine."""
+    opened = []
+
+    def open_page(path="/", *, width=1000, height=600, complaints=(), **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **options)
+        context.set_default_timeout(8000)
+        page = Page(context, address, complaints)
+        opened.append(page)
+        page.goto(path)
+        return page
+
+    yield open_page
+    for page in opened:
+        page.context.close()
+        assert page.strange == [], "the page complained, or asked another machine"

@@ -8,14 +8,15 @@ import time
 from contextlib import contextmanager
 
 import uvicorn
-from PIL import Image
+from PIL import Image, ImageDraw
 from search.colour_embedder import picture
 
 from multimodal.web.app import make_app
 from multimodal.web.server import listening
 
 BASE = "http://127.0.0.1"
-PURPLE = {'it\'s "purple".png', "purple small.png"}
+ODD = 'it\'s "purple" <b>&amp;.png'
+PURPLE = {ODD, "purple small.png"}
 CAMERAS = {2019: "X100", 2021: "X100", 2024: "Pixel 7"}
 
 
@@ -31,11 +32,13 @@ def write_library(root):
             place = root / str(year) / ("rome" if i % 2 else "")
             size = (120, 160) if i % 4 == 2 else (160, 120)
             picture(colour, 100 * year + i, size).save(place / f"{colour}-{year}-{i:02}.jpg", exif=exif, quality=90)
-    picture("purple", 1, (200, 200)).save(root / 'it\'s "purple".png')
+    purple = picture("purple", 1, (200, 200), noise=4)
+    ImageDraw.Draw(purple).polygon([(20, 180), (60, 30), (190, 110)], "#7a2890")  # by which copies are told
+    purple.save(root / ODD)
     picture("orange", 1, (300, 150)).save(root / "orange.tif")
     (root / "2024b").mkdir()
     shutil.copy(root / "2019" / "red-2019-00.jpg", root / "2024b" / "copy.jpg")
-    with Image.open(root / 'it\'s "purple".png') as image:
+    with Image.open(root / ODD) as image:
         image.resize((100, 100), Image.Resampling.BICUBIC).save(root / "2024b" / "purple small.png")
     return root
 
@@ -70,3 +73,54 @@ def names(answer):
 def id_of(index, name):
     (row,) = index.rows(f"name = '{name}'")
     return row.id
+
+
+class Page:
+    """A window of the browser that watches what the page complains of and where it asks."""
+
+    def __init__(self, context, address, complaints):
+        self.context, self.address = context, address
+        self.strange = []
+        self.tab = context.new_page()
+
+        def told(message):
+            if message.type in ("error", "warning") and not any(it in message.text for it in complaints):
+                self.strange.append(message.text)
+
+        def asked(request):
+            if not request.url.startswith((address + "/", "data:", "blob:" + address)):
+                self.strange.append(request.url)
+
+        self.tab.on("console", told)
+        self.tab.on("pageerror", lambda error: self.strange.append(str(error)))
+        self.tab.on("request", asked)
+
+    def goto(self, path):
+        self.tab.goto(self.address + path)
+        self.settled()
+
+    def settled(self):
+        """Wait until the page shows what its address asks for."""
+        self.tab.wait_for_function(
+            "() => document.querySelector('#foot span') && !document.body.classList.contains('stale')"
+            " && !document.querySelector('#progress.on')"
+        )
+
+    def search(self, text):
+        self.tab.fill("#query", text)
+        self.tab.press("#query", "Enter")
+        self.settled()
+
+    def run(self, script, argument=None):
+        return self.tab.evaluate(script, argument)
+
+    def names(self):
+        """Of the tiles in the document, in reading order."""
+        return self.tab.locator(".tile .name").all_text_contents()
+
+    def text(self, selector):
+        return self.tab.locator(selector).first.inner_text()
+
+    @property
+    def asks(self):
+        return self.run("() => location.search")

@@ -84,7 +84,7 @@ function choicesMenu(name, title, choices) {
       } },
     h("span.name", {}, words), h("span.count", {}, count(number)));
   });
-  const sift = choices.length > 9 && h("input.sift", { type: "search", placeholder: `Find a ${title.toLowerCase()}`,
+  const sift = choices.length > 7 && h("input.sift", { type: "search", placeholder: `Find a ${title.toLowerCase()}`,
     "aria-label": `Find a ${title.toLowerCase()}`, oninput: ({ target }) => {
       const wanted = target.value.trim().toLowerCase();
       for (const button of buttons) button.hidden = !button.dataset.words.includes(wanted);

@@ -23,7 +23,7 @@ function changed(now, before, how) {
   if (duplicating) {
     if (first || before.view !== now.view || before.kind !== now.kind) duplicates.render();
   } else if (first || before.view !== now.view || search(now) !== search(before)) {
-    results.render(how === "back", first ? history.state?.scroll ?? 0 : 0);
+    results.render(how === "back", how === "go" ? 0 : history.state?.scroll);
   } else if (how === "go" && !now.open && !before.open) results.render(false); // the same search once more
   viewer.render();
 }

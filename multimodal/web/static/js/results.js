@@ -18,9 +18,12 @@ export function setUp(options) {
   let timer = 0;
   addEventListener("scroll", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => { if (list && !$("browse").hidden) list.scroll = scrollY; }, 120);
+    timer = setTimeout(() => {
+      if (!list || $("browse").hidden) return;
+      list.scroll = scrollY;
+      history.replaceState({ ...history.state, scroll: scrollY }, ""); // for a reload
+    }, 120);
   }, { passive: true });
-  addEventListener("pagehide", () => history.replaceState({ ...history.state, scroll: scrollY }, ""));
   $("toggle-all").addEventListener("click", () => go({ all: state.all ? "" : "1" }));
 }
 
