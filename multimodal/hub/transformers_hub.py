@@ -92,6 +92,11 @@ def _downloaded(name: str, repository: str, revision: str | None, *, weights: bo
         # Asks once; the downloads themselves would ask again for most of a minute when nobody answers.
         info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, revision=revision, timeout=PATIENCE)
         there = {file.rfilename for file in info.siblings or []}
+        if CONFIG not in there and "open_clip_config.json" in there:
+            raise DataError(
+                f"The repository {repository} holds a model of open_clip: load it by its name there, as "
+                "'open_clip:ARCH/TAG', or download the whole repository and give the path of its folder."
+            )
         if CONFIG not in there:
             raise DataError(f"The repository {repository} holds no {CONFIG}, so it is not a model of transformers.")
         folder = _download(repository, CONFIG, revision).parent

@@ -67,6 +67,13 @@ def test_any_resolution_is_refused_before_anything_large_is_downloaded(hub: Hub,
     assert "GET model.safetensors" not in hub.asked
 
 
+def test_a_repository_of_open_clip_is_named(hub: Hub, folder: Path) -> None:
+    (folder / "config.json").rename(folder / "open_clip_config.json")
+    publish(hub, folder)
+    with pytest.raises(DataError, match=r"holds a model of open_clip: load it by its name there, as 'open_clip:ARCH"):
+        load(f"hf:{NAME}", **CPU)
+
+
 def test_spare_ids_are_read_as_unknown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = load_tokenizer(folder)
     count = tokenizer.vocabulary
