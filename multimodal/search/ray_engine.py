@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from multimodal.search.reading import Candidate, Part
 from multimodal.search.session import Session
 
 RESTARTS = 8  # of one worker: a picture that kills each worker that decodes it ends the sync
+_PATIENCE = 10.0  # seconds for a cluster to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class RayConfig:
     address: str | None = None  # "auto" or "host:port" of a running cluster; None: $RAY_ADDRESS, or this machine alone
     workers: int | None = None  # None: as many as the machines have room for
     cpus: int = 1  # of each worker: for decoding, and for the model where there is no GPU
-    gpus: float = 0.0  # of each worker; 0.5: two share one
+    gpus: int | float = 0  # of each worker; 0.5: two share one
 
     def __post_init__(self) -> None:
         for name, value in (("workers", self.workers), ("cpus", self.cpus)):
@@ -73,7 +76,8 @@ class RayEngine:
 
     def __exit__(self, *details: object) -> None:
         if self._started:
-            self._ray.shutdown()
+            with _quiet(self._ray):  # notices that were held back come out now
+                self._ray.shutdown()
 
     def __call__(
         self, candidates: list[Candidate], known: set[str] | None, batch_size: int
@@ -81,8 +85,8 @@ class RayEngine:
         """Parts in the order in which workers finish them.
 
         Raises:
-            ArgumentError: no machine has what a worker is to have, or a worker loads another model.
-            DataError: no cluster there, a worker cannot load the model, or workers were lost again and again.
+            ArgumentError: no machine has what a worker is to have, or Ray is connected elsewhere.
+            DataError: no cluster there, a worker has no such model, or workers were lost again and again.
         """
         with _quiet(self._ray):
             self._connect()
@@ -105,9 +109,11 @@ class RayEngine:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         self._alone = address is None
         try:
-            if self._alone:
-                ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            if address is None:
+                with _loopback(ray):
+                    ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
             else:
+                _knock(address)
                 ray.init(address, **quiet)
         except (RuntimeError, ValueError, OSError) as error:
             raise DataError(f"No connection to Ray at {address or 'this machine'}: {error}") from error
@@ -124,21 +130,32 @@ class RayEngine:
             enable_true_multi_threading=True,
         )
         hashes = ray.put(np.array(sorted(known), dtype=f"S{HASH}"))  # one copy on each machine
-        paths = [{"place": i, "path": os.fsencode(it.path)} for i, it in enumerate(candidates)]
-        answers = ray.data.from_items(paths, override_num_blocks=batches).map_batches(
-            Worker,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_constructor_args=(self._how(), hashes, config.cpus),
-            compute=compute,
-            num_cpus=config.cpus,
-            num_gpus=config.gpus,
-            max_restarts=RESTARTS,
-        )
+        paths = [os.fsencode(it.path) for it in candidates]
+        starts = range(0, len(paths), batch_size)
+        with warnings.catch_warnings():  # `max_restarts` is among what Ray 2.64 is to drop, without anything for it yet
+            warnings.simplefilter("ignore", DeprecationWarning)
+            answers = ray.data.from_items(
+                [{"start": start, "paths": paths[start : start + batch_size]} for start in starts],
+                override_num_blocks=batches,  # so that a batch comes back as soon as it is done
+            ).map_batches(
+                Worker,
+                batch_size=1,
+                batch_format="pyarrow",
+                fn_constructor_args=(self._how(), hashes, config.cpus),
+                compute=compute,
+                num_cpus=config.cpus,
+                num_gpus=config.gpus,
+                max_restarts=RESTARTS,
+            )
         try:
             yield from answers.iter_batches(batch_size=None, batch_format="pyarrow")
+        except ray.exceptions.RayTaskError:  # a fault of ours: what is for people comes as an answer
+            raise
         except ray.exceptions.RayError as error:
-            raise _own_error(error) from error
+            raise DataError(
+                f"Ray's workers were lost again and again ({type(error).__name__}). What they did before is in the "
+                "index; sync again to go on."
+            ) from error
 
     def _how(self) -> ModelHow:
         """How a worker gets the model: from where this process has it, or from the object store."""
@@ -172,9 +189,28 @@ class RayEngine:
         return config.workers or room
 
 
-def _own_error(error: BaseException) -> Exception:
-    """The sentence that a worker raised; what else it raised is a fault of ours; or a sentence about lost workers."""
-    return DataError(str(error))
+def _knock(address: str) -> None:
+    """Raise OSError if nobody is at "host:port": Ray would go on trying for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+
+
+@contextmanager
+def _loopback(ray: Any) -> Iterator[None]:
+    """A Ray that is started within takes no connections of other machines.
+
+    `ray.init` replaces 127.0.0.1 by the address that others know, and listens everywhere, unless Ray is told as on
+    macOS and Windows that there are no others.
+    """
+    constants = ray._private.ray_constants
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        with warnings.catch_warnings():  # of LanceDB, about a fork that becomes another program at once
+            warnings.filterwarnings("ignore", message="lancedb fork support")
+            yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from multimodal.errors import ArgumentError, DataError
 from multimodal.search.embedder import Embedder, ModelInfo, check_same, describe
 from multimodal.search.known import State
 from multimodal.search.reading import Candidate, Part, ReadEarlier, content_hash, look, read_file
@@ -28,6 +29,7 @@ from multimodal.search.table import matrix_of
 from multimodal.tokenizers.image_batches import read_batches
 
 HASH = 32  # characters of a content hash
+_REFUSED = -1  # the place in an answer that only says why there is none
 _OWN = {  # columns of an answer; beside them the facts and the vector
     "place": pa.int64(),  # in the list of candidates
     "hash": pa.string(),
@@ -70,7 +72,7 @@ class ModelHow:
 
 
 class Worker:
-    """Tables of `place` and `path` to answers; called by two threads."""
+    """Lists of paths to answers; called by two threads."""
 
     def __init__(self, how: ModelHow, hashes: Any, cpus: int) -> None:
         import ray
@@ -82,11 +84,15 @@ class Worker:
         self._lock = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """A row for each file."""
-        with self._lock:  # not in `__init__`: Ray would not tell why that failed
-            model = self._model = self._model or self._how.load()
-        paths = map(os.fsdecode, batch.column("path").to_pylist())
-        places = dict(zip(paths, batch.column("place").to_pylist(), strict=True))
+        """A row for each of the `paths` in the one row of `batch`, the first of which is candidate `start`."""
+        try:
+            with self._lock:  # not in `__init__`: Ray would not tell why that failed
+                model = self._model = self._model or self._how.load()
+        except (ArgumentError, DataError) as error:  # nor of what kind an error here was
+            row = {"place": _REFUSED, "reason": str(error)}
+            return answer([row], np.zeros((1, self._how.info.width), dtype=np.float32))
+        [asked] = batch.to_pylist()
+        places = {os.fsdecode(path): asked["start"] + i for i, path in enumerate(asked["paths"])}
         candidates = [Candidate(path, State(-1, 0)) for path in places]
         vectors = np.zeros((len(candidates), model.width), dtype=np.float32)  # those of unread files stay 0
         read: list[Candidate] = []
@@ -103,7 +109,7 @@ class Worker:
         rows += [{"known": it.known, "reason": reason} for it, reason in failed]
         for row, it in zip(rows, [*read, *(it for it, _ in failed)], strict=True):
             row |= {"place": places[it.path], "hash": it.hash}
-        return _answer(rows, vectors)
+        return answer(rows, vectors)
 
     def _pixels(self, candidate: Candidate, model: Embedder) -> UInt8[Tensor, "3 h w"]:
         data = read_file(candidate.path)
@@ -120,10 +126,15 @@ def part_of(table: pa.Table, candidates: list[Candidate], done: set[int], known:
     """What an answer adds: of a file that was read twice the first, and of equal files the first to be embedded.
 
     `done` are places in `candidates`, `known` hashes; both grow. None: equal files are all taken.
+
+    Raises:
+        DataError: the worker has no such model.
     """
     read, rows, failed = [], [], []
     for row, found in enumerate(table.drop_columns(["vector"]).to_pylist()):
         place, content, was_known, reason, jpeg, tiny = (found.pop(name) for name in _OWN)
+        if place == _REFUSED:
+            raise DataError(f"A worker of Ray cannot use the model: {reason}")
         if place in done:
             continue
         done.add(place)
@@ -148,7 +159,7 @@ def packed(model: Embedder, pickling: Any) -> UInt8[np.ndarray, " n"]:
     return np.frombuffer(stream.getbuffer(), dtype=np.uint8)
 
 
-def _answer(rows: list[dict[str, Any]], vectors: Float[np.ndarray, "b d"]) -> pa.Table:
+def answer(rows: list[dict[str, Any]], vectors: Float[np.ndarray, "b d"]) -> pa.Table:
     """Typed columns, also where all values of a batch are missing."""
     fields = schema(vectors.shape[1])
     facts = [fields.field(name) for name in fields.names if name not in (*PLACE, "id", "hash", "vector")]
