@@ -1,6 +1,6 @@
 """From what was asked to results: vectors of queries, the best rows, their relevance.
 
-Axes: q queries · n texts · d width of a vector
+Axes: q queries · n texts · p prompts · d width of a vector
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from multimodal.errors import ArgumentError
 from multimodal.search.embedder import Embedder
 from multimodal.search.prior import PROMPTS, prior_of
 from multimodal.search.query import Query, vector_of
-from multimodal.search.relevance import RELEVANT, completed, relevances, spread
+from multimodal.search.relevance import RELEVANT, Background, completed, relevances, spread
 from multimodal.search.results import Hit, Results
 from multimodal.search.rows import Row
 from multimodal.search.snapshot import Found, Snapshot, place_of_id
@@ -28,7 +28,8 @@ class Looker:
 
     def __init__(self, model: Callable[[], Embedder]) -> None:
         self._model = model
-        self._known_prompts: tuple[Embedder, Float[np.ndarray, "p d"]] | None = None
+        self._prompts: tuple[Embedder, Float[np.ndarray, "p d"]] | None = None
+        self._judged: tuple[Snapshot, Background] | None = None
 
     def search(
         self,
@@ -56,7 +57,8 @@ class Looker:
         return results
 
     def _hits(self, snapshot: Snapshot, query: Query, found: Found) -> list[Hit]:
-        background = completed(spread(found.sample), len(found.sample), prior_of(query, snapshot, self._prompts))
+        prior = prior_of(query, snapshot, lambda: self._others(snapshot))
+        background = completed(spread(found.sample), len(found.sample), prior)
         judged = relevances(found.scores, found.ranks, len(snapshot), background)
         rows = snapshot.rows(found.places.tolist())
         pairs = zip(rows, found.scores.tolist(), judged.tolist(), strict=True)
@@ -86,12 +88,14 @@ class Looker:
         pixels = model.transform.read(source)
         return np.asarray(model.embed_pixels(pixels[None]), dtype=np.float32)[0]
 
-    def _prompts(self) -> Float[np.ndarray, "p d"]:
-        """Vectors of captions that nobody asked for, computed once for each model."""
+    def _others(self, snapshot: Snapshot) -> Background:
+        """How texts that nobody asked for score with the pictures; computed once for a model and a version."""
         model = self._model()
-        if self._known_prompts is None or self._known_prompts[0] is not model:
-            self._known_prompts = model, self._texts(list(PROMPTS))
-        return self._known_prompts[1]
+        if self._prompts is None or self._prompts[0] is not model:
+            self._prompts = model, self._texts(list(PROMPTS))
+        if self._judged is None or self._judged[0] is not snapshot:
+            self._judged = snapshot, spread((self._prompts[1] @ snapshot.sample.T).ravel())
+        return self._judged[1]
 
 
 def _indexed(snapshot: Snapshot, source: Any) -> int | None:

@@ -1,7 +1,8 @@
-"""How unrelated things score in a small index, which has too few pictures to show it by itself (see `relevance.py`).
+"""How other queries score with the pictures of an index, which completes the background of one (see `relevance.py`).
 
 For texts: everyday captions that were not asked for, each with each picture. For pictures: the pictures of the index
-with each other.
+with each other. For a mixture of both neither holds: only a small index, which shows too little by itself, borrows
+from the pictures.
 
 Axes: n pictures · p prompts · d width of a vector
 """
@@ -10,14 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from jaxtyping import Float
-
 from multimodal.search.query import Query
-from multimodal.search.relevance import Background, spread
+from multimodal.search.relevance import Background
 from multimodal.search.snapshot import Snapshot
 
-ENOUGH = 400  # pictures from which on the prior's weight is below one part in twenty
+ENOUGH = 200  # pictures from which on a mixture is judged by its own scores alone
 
 PROMPTS = (
     "a photo of a person",
@@ -55,10 +53,11 @@ PROMPTS = (
 )
 
 
-def prior_of(query: Query, snapshot: Snapshot, prompts: Callable[[], Float[np.ndarray, "p d"]]) -> Background | None:
-    """The prior for a query, given what makes the vectors of `PROMPTS`; None where it is not needed."""
-    if len(snapshot) >= ENOUGH:
-        return None
-    if query.plain_text:
-        return spread((prompts() @ snapshot.sample.T).ravel())
-    return snapshot.between_pictures()
+def prior_of(query: Query, snapshot: Snapshot, texts: Callable[[], Background]) -> Background | None:
+    """What completes the background of a query, given what says it for texts; None: nothing does."""
+    kinds = {part.kind == "text" for part in query.parts}
+    if kinds == {True}:
+        return texts()
+    if kinds == {False} or len(snapshot) < ENOUGH:
+        return snapshot.between_pictures
+    return None

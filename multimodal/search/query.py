@@ -99,11 +99,6 @@ class Query:
             words += sign + ("" if size == 1 else f"{size:g} * ") + str(part)
         return words.strip()
 
-    @property
-    def plain_text(self) -> bool:
-        """Whether only texts count, so that the background of texts holds."""
-        return all(part.kind == "text" for part in self.parts)
-
 
 def query_of(query: Any) -> Query:
     """A text is a text; a path object, bytes, a PIL image or an array is a picture.

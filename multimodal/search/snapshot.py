@@ -50,6 +50,7 @@ class Snapshot:
     def __init__(self, store: Store, name: str, width: int, memory: int) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._between: Background | None = None
         self.name, self.width = name, width
         self.table = store.pinned(name)
         self.version: int = self.table.version
@@ -178,9 +179,18 @@ class Snapshot:
                 ranks = np.maximum(ranks, len(scores) - np.searchsorted(np.sort(scores), scores[places]))
             yield Found(places, exact, ranks, scores[::step], count)
 
+    @property
     def between_pictures(self) -> Background:
-        """How unrelated pictures score with each other."""
-        some = self.sample[:: max(1, len(self.sample) // _PAIRS)]
+        """How the pictures score with each other."""
+        sample = self.sample
+        with self._lock:
+            if self._between is None:
+                self._between = self._compared(sample)
+            return self._between
+
+    @staticmethod
+    def _compared(sample: Float[np.ndarray, "n d"]) -> Background:
+        some = sample[:: max(1, len(sample) // _PAIRS)]
         if len(some) < 2:
             return UNKNOWN
         cosines = (some @ some.T)[np.triu_indices(len(some), 1)]

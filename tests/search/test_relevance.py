@@ -8,7 +8,7 @@ from colour_embedder import ColourEmbedder, picture
 from scipy.special import ndtr
 
 from multimodal.search import ImageIndex
-from multimodal.search.relevance import FALSE, RELEVANT, UNKNOWN, Background, completed, relevances, spread
+from multimodal.search.relevance import FALSE, OWN, RELEVANT, TAIL, UNKNOWN, Background, completed, relevances, spread
 
 
 def shown(scores, prior=None):
@@ -24,9 +24,11 @@ def shown(scores, prior=None):
 def test_relevance_is_what_the_docstring_says():
     scores, background = np.array([0.5, 0.4, 0.1]), Background(0.1, 0.1)
     found = relevances(scores, np.array([1, 2, 300]), 1000, background)
-    first = 1000 * ndtr(-4.0) / 1
-    second = max(first, 1000 * ndtr(-3.0) / 2)
-    assert found == pytest.approx([1 / (1 + first / FALSE), 1 / (1 + second / FALSE), 1 / (1 + 500 / 300 / FALSE)])
+    first = 1000 * ndtr(-4.0 / TAIL) / 1
+    second = max(first, 1000 * ndtr(-3.0 / TAIL) / 2)
+    assert found == pytest.approx(
+        [1 / (1 + first / FALSE), 1 / (1 + second / FALSE), 1 / (1 + max(second, 500 / 300) / FALSE)]
+    )
     assert 1 / (1 + FALSE / FALSE) == RELEVANT
     assert relevances(np.array([1.0]), np.array([1]), 10**6, Background(0.9, 1.0))[0] == 1
     assert len(relevances(np.zeros(0), np.zeros(0, int), 0, UNKNOWN)) == 0
@@ -46,8 +48,8 @@ def test_what_stands_out_is_shown(n, related):
     rng = np.random.default_rng(n)
     precise, recalled = [], []
     for _ in range(50):
-        scores = np.r_[rng.normal(0.2, 0.02, n), rng.normal(0.34, 0.02, related)]  # seven deviations
-        count = shown(scores)
+        scores = np.r_[rng.normal(0.2, 0.02, n), rng.normal(0.36, 0.02, related)]  # eight deviations
+        count = shown(scores, Background(0.2, 0.02))
         right = (np.argsort(-scores)[:count] >= n).sum()
         recalled.append(right / related)
         precise.append(right / max(1, count))
@@ -60,7 +62,7 @@ def test_a_common_subject_is_not_taken_for_the_background(part):
     n = 5_000
     related = int(n * part)
     scores = np.r_[rng.normal(0.2, 0.02, n - related), rng.normal(0.34, 0.02, related)]
-    assert 0.7 * related <= shown(scores) <= 1.05 * related
+    assert 0.7 * related <= shown(scores, Background(0.2, 0.02)) <= 1.05 * related
 
 
 def test_a_larger_collection_asks_for_more():
@@ -75,14 +77,21 @@ def test_the_same_scores_elsewhere_are_judged_alike():
     assert shown(scores * 0.01 + 0.2) == shown(scores * 0.05 - 0.1) == 2
 
 
-def test_a_prior_counts_less_the_more_there_is():
+def test_the_middle_is_the_query_s_own_and_the_scale_mostly_that_of_others():
     prior = Background(0.5, 0.2)
-    rng = np.random.default_rng(0)
-    for n, tolerance in ((2, 0.4), (20, 0.2), (2000, 0.01)):
-        found = completed(spread(rng.normal(0.1, 0.05, n)), n, prior)
-        own = n / (n + 20)
-        assert found.middle == pytest.approx(own * 0.1 + (1 - own) * 0.5, abs=tolerance / 4)
+    for n in (1, 20, 10_000):
+        found = completed(Background(0.1, 0.05), n, prior)
+        weight = n / (n + 20)
+        assert found.middle == pytest.approx(weight * 0.1 + (1 - weight) * 0.5)
+        assert found.scale**2 == pytest.approx(OWN * weight * 0.05**2 + (1 - OWN * weight) * 0.2**2)
+    assert completed(Background(0.1, 0.05), 5, None) == Background(0.1, 0.05)
     assert spread(np.full(1000, 0.3)).scale > 0  # all alike
+
+
+def test_a_common_subject_does_not_hide_itself_behind_its_own_scale():
+    rng = np.random.default_rng(0)
+    scores = np.r_[rng.normal(0.2, 0.02, 600), rng.normal(0.34, 0.02, 400)]
+    assert shown(scores, Background(0.2, 0.02)) > 350 > shown(scores)
 
 
 def test_the_spread_of_cosines():
