@@ -108,7 +108,7 @@ def _answer(what: str, step: Step) -> Any:
                 break
             before = now
         return None
-    return _peak_mib()
+    return peak_mib()
 
 
 def _seconds(step: Step) -> float:
@@ -121,7 +121,8 @@ def _seconds(step: Step) -> float:
     return time.perf_counter() - start
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Most memory that this process has held so far, or its GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -240,13 +241,16 @@ def show(title: str, rows: list[Comparison]) -> None:
     Console(width=160).print(table)
 
 
-def record(path: Path, rows: dict[str, list[Comparison]], ceilings: dict[str, float], *peers: str) -> None:
-    """Write the comparisons with date, machine and versions, also of `peers`, as JSON."""
+def record(
+    path: Path, rows: dict[str, list[Comparison]], ceilings: dict[str, float], *peers: str, **more: dict[str, float]
+) -> None:
+    """Write the comparisons, and `more` figures, with date, machine and versions, also of `peers`, as JSON."""
     plain = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(*peers),
         "ceilings_gflops": {name: round(rate / 1e9) for name, rate in ceilings.items()},
         "tables": {name: [asdict(row) for row in table] for name, table in rows.items()},
+        **more,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

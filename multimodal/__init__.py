@@ -13,7 +13,7 @@ The map; imports only point up it:
     errors.py  progress.py           errors a person can mend; a progress bar
     config.py                        frozen configs and their JSON
     media/                           image files -> pictures, safely
-    losses.py  metrics/              pure functions: what is trained for, what is reported
+    losses/  metrics/                pure functions: what is trained for, what is reported
     weights/                         published checkpoints: one table of names per source, strict and invertible
     backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
     tokenizers/                      raw modality -> vectors
@@ -25,6 +25,7 @@ The map; imports only point up it:
     tasks/                           one LightningModule per objective
     finetuning/                      a folder in, a trained classifier and its report out
     search/                          a folder of photos, found by words and by pictures
+    web/                             the search page: a local server, HTML and scripts
     cli/                             the `multimodal` command: one short file per subcommand
 
 Axes, wherever vectors are: b batch · n examples · t query length · s key length · d model width · h heads ·

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search
+    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve
 
     return {
         "demo": demo,
@@ -73,6 +73,7 @@ def _commands() -> dict[str, ModuleType]:
         "classify": classify,
         "index": index,
         "search": search,
+        "serve": serve,
         "generate": generate,
         "doctor": doctor,
     }

@@ -1,7 +1,8 @@
-"""`multimodal demo`: a whole day of the package in about two minutes, on handwritten digits that need no download.
+"""`multimodal demo`: a whole day of the package in a few minutes, on pictures that need no download.
 
 Writes scikit-learn's digits as a folder of images, checks that folder, trains a small vision transformer on it and
-classifies three images that it has not seen. Everything stays in one folder, to be looked at afterwards.
+classifies three images that it has not seen. Then a small CLIP learns drawn scenes and searches others
+(`demo_search.py`). Everything stays in one folder, to be looked at afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # The rest is chosen from the data. A second process reads images while the first one trains.
 SETTINGS = {"epochs": 40, "scale": 0.9, "randaugment": 2, "smoothing": 0.0, "drop_path": 0.0, "workers": 1}
 
-HELP = "write, check, learn and classify handwritten digits, to see that everything works"
+HELP = "classify handwritten digits, then search drawn scenes by words, to see that everything works"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Data, check, training, predictions; each announced by one line."""
     import torch
 
+    from multimodal.cli.demo_search import demo_search
     from multimodal.data.images.check import check
     from multimodal.data.images.digits import write_digits
     from multimodal.finetuning import finetune
@@ -40,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(check(folder))
 
     print("\n3. multimodal finetune: a small vision transformer learns them.\n", flush=True)
+    threads = torch.get_num_threads()
     # So small a model is not worth sharing out; where the machine is busy, threads would wait for one another.
     torch.set_num_threads(1)
     finished = (out / "run" / "metrics.json").is_file()  # an earlier demo is done again, an interrupted one resumed
@@ -52,11 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
     for prediction in trained.model.predict(images, top=1):
         print(f"  {prediction.source}  is {prediction.label}, {prediction.probability:.0%} sure")
 
+    torch.set_num_threads(threads)
+    demo_search(out)
+
     print(
         "\nNext, your own photos, one folder for each class:\n"
         "  multimodal check photos/\n"
         "  multimodal finetune photos/ --model timm:vit_small_patch16_224.augreg_in21k --out runs/photos\n"
-        "  multimodal classify runs/photos/model new.jpg"
+        "  multimodal classify runs/photos/model new.jpg\n"
+        "or all of them, to be searched by words:\n"
+        "  multimodal index photos/\n"
+        '  multimodal search "a dog on a beach" --open\n'
+        "  multimodal serve"
     )
     return 0
 
