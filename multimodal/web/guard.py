@@ -75,7 +75,7 @@ class Guard:
                 for name, value in HEADERS.items():
                     answer[name] = value
                 if "cache-control" not in answer:
-                    answer["Cache-Control"] = "no-store"
+                    answer["Cache-Control"] = "no-cache" if "etag" in answer else "no-store"
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)

@@ -46,20 +46,32 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def shared(browser):
+    """A window's memory that most tests share: thumbnails need not be sent again for each of them."""
+    context = browser.new_context(reduced_motion="reduce")
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser, address):
-    """Opens the page in a window of its own; afterwards nothing may have gone wrong or left the machine."""
-    opened = []
+def open_page(browser, shared, address):
+    """Opens the page in a new tab; afterwards nothing may have gone wrong or left the machine."""
+    opened, own = [], []
 
     def open_page(path="/", *, width=1000, height=600, complaints=(), **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **options)
-        context.set_default_timeout(8000)
+        context = browser.new_context(reduced_motion="reduce", **options) if options else shared
+        own.extend([context] if options else [])
         page = Page(context, address, complaints)
+        page.tab.set_viewport_size({"width": width, "height": height})
         opened.append(page)
         page.goto(path)
         return page
 
     yield open_page
     for page in opened:
-        page.context.close()
+        page.tab.close()
+    for context in own:
+        context.close()
+    for page in opened:
         assert page.strange == [], "the page complained, or asked another machine"

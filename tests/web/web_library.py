@@ -82,6 +82,7 @@ class Page:
         self.context, self.address = context, address
         self.strange = []
         self.tab = context.new_page()
+        self.tab.set_default_timeout(8000)
 
         def told(message):
             if message.type in ("error", "warning") and not any(it in message.text for it in complaints):

@@ -63,7 +63,7 @@ function group(rows) {
   const spare = rows.filter((row) => row !== best);
   const same = (name) => rows.every((row) => row[name] === rows[0][name]);
   const exact = same("hash");
-  return h("section.group", { "aria-label": `${rows.length} files of one picture` },
+  return h(`section.group${rows.length > 2 ? ".many" : ""}`, { "aria-label": `${rows.length} files of one picture` },
     h("header", {}, h("span", {}, h("b", {}, `${rows.length} files`), exact ? ", the same bytes" : ""),
       h("button.link", { type: "button", onclick: () => copy(spare.map((row) => row.path).join("\n"), plural(spare.length, "path")) },
         exact ? "Copy the paths of all but the first" : "Copy the paths of all but the largest")),

@@ -68,7 +68,8 @@ function layOut(keepPlace) {
   const width = grid.clientWidth;
   const narrow = innerWidth <= 700;
   const gap = narrow ? 4 : 8;
-  const target = narrow ? Math.min(150, width / 2.6) : innerWidth > 1700 ? 224 : 200;
+  const few = list.done && list.items.length <= 8; // there is room to show them larger
+  const target = narrow ? Math.min(150, width / 2.6) : few ? 280 : innerWidth > 1700 ? 224 : 200;
   const top = grid.getBoundingClientRect().top + scrollY;
   const anchor = keepPlace ? laid.boxes.findIndex((box) => box.y + box.h + top > scrollY) : -1;
   const before = laid.boxes[anchor]?.y;

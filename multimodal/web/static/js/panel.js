@@ -40,9 +40,9 @@ function act(kind, sign, words, does) {
 }
 
 function meter(hit) {
-  return h("div.meter", {}, h("span", {}, "Relevance"), h("b", {}, percent(hit.relevance)),
+  return h("div.meter", {}, h("span", { title: "How surely the score stands out from what chance gives for this search" }, "Relevance"), h("b", {}, percent(hit.relevance)),
     h("div.track", { "aria-hidden": "true" }, h("i", { style: { width: `${100 * hit.relevance}%` } })),
-    h("span", {}, "Score"), h("b", {}, hit.score.toFixed(3)));
+    h("span", { title: "Cosine between the search and the picture" }, "Score"), h("b", {}, hit.score.toFixed(3)));
 }
 
 function field(name, value) {

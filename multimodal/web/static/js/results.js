@@ -8,6 +8,7 @@ import { listing } from "./listing.js";
 import { FILTERS, QUERY, address, any, go, nothing, search, state } from "./state.js";
 import { query } from "./words.js";
 
+const PATIENCE = 1500; // milliseconds until a search explains itself
 let list = null;
 
 let drawn = () => {};
@@ -24,7 +25,7 @@ export function setUp(options) {
       history.replaceState({ ...history.state, scroll: scrollY }, ""); // for a reload
     }, 120);
   }, { passive: true });
-  $("toggle-all").addEventListener("click", () => go({ all: state.all ? "" : "1" }));
+  $("toggle-all").addEventListener("click", () => go({ all: "" }));
 }
 
 export const current = () => list;
@@ -37,6 +38,9 @@ export async function render(remembered, scroll = 0) {
   list = wanted;
   document.title = any(QUERY) ? `${query()} – Photo search` : "Photo search";
   document.body.classList.toggle("stale", wanted.found === null);
+  const slow = setTimeout(() => {
+    if (list === wanted && any(QUERY)) $("summary").replaceChildren("Searching… The first search waits for the model.");
+  }, PATIENCE);
   try {
     if (wanted.found === null) await during(wanted.more());
     while (scroll > wanted.items.length * 40 && await wanted.more()); // a reload goes back to its place
@@ -46,6 +50,7 @@ export async function render(remembered, scroll = 0) {
   } catch (error) {
     if (error.name !== "AbortError" && list === wanted) fail(error);
   } finally {
+    clearTimeout(slow);
     if (list === wanted) document.body.classList.remove("stale");
   }
 }
@@ -100,12 +105,10 @@ function unit(items) {
 function summary() {
   const line = $("summary");
   const toggle = $("toggle-all");
-  toggle.hidden = !any(QUERY) || (!state.all && (!list.items.length || list.found >= list.total));
-  toggle.textContent = state.all ? "Only what is alike" : "Also show what is less alike";
+  toggle.hidden = !(state.all && any(QUERY) && list.items.length);
   $("end").replaceChildren();
   if (!list.items.length) {
     line.replaceChildren();
-    if (state.all) toggle.hidden = true;
     return;
   }
   const filtered = any(FILTERS) ? " that match the filters" : "";
