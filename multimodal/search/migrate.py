@@ -78,6 +78,9 @@ def migrate(session: Session, model: Any, *, batch_size: int, progress: bool) ->
         return done(images=len(session.snapshot()), embedded=0, skipped=(), seconds=time.monotonic() - start)
 
     store = Store(session.path)
+    for path in session.path.glob("images-*.lance"):  # of a migration that was killed when it was as good as done
+        if path.stem != manifest.table:
+            store.drop(path.stem)
     _begin(store, session.path, manifest, after)
     staged = set(store.read(store.newest(STAGING), ["hash"]).column("hash").to_pylist())
     waiting = _candidates(store, manifest.table, staged)

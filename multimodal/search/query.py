@@ -25,6 +25,8 @@ from multimodal.search.rows import text_of
 
 MAX_LETTERS = 2_000  # of one text: several times what any text tower reads
 
+_SHOWN = 80  # letters of a text that are repeated to the person who wrote it
+
 Kind = Literal["text", "image", "id"]
 
 
@@ -38,7 +40,7 @@ class Part:
 
     def __str__(self) -> str:
         if self.kind != "image":
-            return repr(self.value)
+            return repr(self.value if len(self.value) <= _SHOWN else self.value[:_SHOWN] + "…")
         return text_of(os.fspath(self.value)) if isinstance(self.value, str | os.PathLike) else "a picture"
 
 
