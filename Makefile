@@ -13,10 +13,10 @@ INSTALLED := $(VENV)/.installed# written last: an interrupted install leaves non
 .PHONY: help demo test check bench install clean
 
 help:
-	@echo "make demo     write the handwritten digits as images, check them, fine-tune a small ViT, classify three"
+	@echo "make demo     classify handwritten digits with a small ViT; search drawn scenes with a small CLIP"
 	@echo "make test     the tests: no GPU, no network"
 	@echo "make check    ruff and pyright"
-	@echo "make bench    this package beside timm, transformers and CTranslate2, on this machine"
+	@echo "make bench    this package beside timm, transformers, CTranslate2, open_clip and FAISS, on this machine"
 	@echo "make install  the virtual environment alone, in $(VENV)"
 	@echo "make clean    remove what these commands wrote, except $(VENV)"
 	@echo
@@ -38,6 +38,8 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/vit.py $(ARGS)
 	$(BIN)/python benchmarks/text.py $(ARGS)
+	$(BIN)/python benchmarks/search.py $(ARGS)
+	$(BIN)/python benchmarks/contrastive.py $(ARGS)
 
 install: $(INSTALLED)
 

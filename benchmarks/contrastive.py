@@ -166,14 +166,15 @@ def main() -> None:
         shared["device"] = "cuda" if cuda else "cpu"
 
         def against(label: str, amp: bool, peer_amp: bool, tolerance: float) -> Comparison:
+            peer = "open_clip bf16" if peer_amp else "open_clip fp32"
             return compare(
                 f"CLIP {name} training b{batch}",
                 (label, training, {**shared, "library": "ours", "amp": amp}),
-                ("open_clip bf16" if peer_amp else "open_clip fp32", training, {**shared, "library": "theirs", "amp": peer_amp}),
+                (peer, training, {**shared, "library": "theirs", "amp": peer_amp}),
                 difference=losses_differ,
                 tolerance=tolerance,
                 rounds=arguments.rounds,
-            )  # fmt: skip
+            )
 
         if cuda:
             tables = {"GPU training": [against("bf16", True, True, 1e-2)]}

@@ -1,0 +1,59 @@
+"""Where contrastive training starts: fresh towers and vocabularies, a locked published tower, a published pair."""
+
+import pytest
+import torch
+from tiny_dual_encoders import CAPTIONS, IMAGE, TEXT, built, pictures
+from tiny_models import vit
+
+from multimodal.checkpoint import save
+from multimodal.errors import ArgumentError
+from multimodal.finetuning.dual_start import (
+    FreshTowersConfig,
+    fresh_clip,
+    fresh_siglip,
+    locked_image,
+    published_pair,
+)
+from multimodal.models.similarity import SigmoidSimilarityConfig, SoftmaxSimilarityConfig
+
+FRESH = FreshTowersConfig(image=IMAGE, text=TEXT, dim=8, size=16, length=12, vocabulary=120)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"), [(fresh_clip, SoftmaxSimilarityConfig), (fresh_siglip, SigmoidSimilarityConfig)]
+)
+def test_fresh_towers_read_the_captions_that_their_vocabulary_is_trained_on(make, kind):
+    torch.manual_seed(0)
+    model = make(CAPTIONS, FRESH)
+    assert isinstance(model.config.similarity, kind) and model.caption_length == 12
+    assert model.tokenizer.decode(model.tokenizer.encode(CAPTIONS[0]).ids) == CAPTIONS[0]
+    vectors = model.embed_texts(list(CAPTIONS))
+    assert vectors.shape == (len(CAPTIONS), model.width)
+    alike = (vectors @ vectors.T)[~torch.eye(len(CAPTIONS), dtype=torch.bool)]
+    assert alike.mean() < 0.9, "different texts start with different vectors"
+
+
+def test_without_a_size_the_vocabulary_is_clips():
+    small = FreshTowersConfig(image=IMAGE, text=TEXT, dim=8, size=16, length=12)
+    model = fresh_clip([], small)
+    assert model.tokenizer.vocabulary == model.config.embedding.vocabulary == 49_408
+    assert model.tokenizer.encode("a photo of a cat").ids == (49406, 320, 1125, 539, 320, 2368, 49407)
+
+
+def test_a_locked_tower_is_the_published_one(tmp_path):
+    classifier = vit().eval()
+    model = locked_image(save(classifier, tmp_path / "vit"), CAPTIONS, FRESH)
+    side = model.transform.config.size
+    pixels = torch.randint(0, 256, (2, 3, *side), dtype=torch.uint8)
+    wanted = torch.nn.functional.normalize(classifier.features(pixels), dim=-1)
+    torch.testing.assert_close(model.eval().encode_images(pixels), wanted)
+    pair = built().eval()
+    again = locked_image(save(pair, tmp_path / "clip"), CAPTIONS, FRESH).eval()
+    torch.testing.assert_close(again.encode_images(pictures(2)), pair.encode_images(pictures(2)))
+
+
+def test_other_models_are_refused(tmp_path):
+    folder = save(vit(), tmp_path / "vit")
+    with pytest.raises(ArgumentError, match="Classifier; this recipe trains dual encoders"):
+        published_pair(folder)
+    assert published_pair(save(built(), tmp_path / "clip")).width == 8
