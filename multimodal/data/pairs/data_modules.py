@@ -115,6 +115,8 @@ class PairData(PairedImageData):
         batch_size: int = 256,
         augment: AugmentConfig = CLIP_AUGMENT,
         val_fraction: float = 0.1,
+        image: str | None = None,
+        caption: str | None = None,
         workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -126,8 +128,10 @@ class PairData(PairedImageData):
             batch_size: images a step and process.
             augment: random changes of the training images.
             val_fraction: part of the training images held out for validation where the data have no such split.
+            image: of tables, the column with the file; None: the one called path, file, image ...
+            caption: the column with the captions; None: the one called caption, captions, text ...
             workers: processes that decode; None: as many as help on this machine.
             seed: of the split, the order, the changes and of which caption comes when.
         """
-        images = hold_out(read_pairs(root), val_fraction, seed)
+        images = hold_out(read_pairs(root, image=image, caption=caption), val_fraction, seed)
         super().__init__(images, batch_size=batch_size, augment=augment, workers=workers, seed=seed)

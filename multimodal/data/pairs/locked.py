@@ -69,14 +69,16 @@ class LockedPairData(PairData):
         *,
         batch_size: int = 256,
         val_fraction: float = 0.1,
+        image: str | None = None,
+        caption: str | None = None,
         workers: int | None = None,
         seed: int = 0,
     ) -> None:
         """Read and split `root`; arguments as in `PairData`."""
         unchanged = AugmentConfig(scale=1.0, flip=0.0)
-        super().__init__(
-            root, batch_size=batch_size, augment=unchanged, val_fraction=val_fraction, workers=workers, seed=seed
-        )
+        columns = {"image": image, "caption": caption}
+        options = {"val_fraction": val_fraction, "workers": workers, "seed": seed}
+        super().__init__(root, batch_size=batch_size, augment=unchanged, **columns, **options)
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled, one caption for each image, the incomplete last batch dropped."""
