@@ -51,7 +51,7 @@ def serve(index: ImageIndex, *, host: str = "127.0.0.1", port: int | None = None
         config = uvicorn.Config(
             make_app(index, host),
             access_log=False,
-            log_level="warning",
+            log_level="critical",  # a fault of ours is told by app.py, and Ctrl-C is none
             server_header=False,
             lifespan="off",
             ws="none",

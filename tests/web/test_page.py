@@ -162,6 +162,24 @@ def test_scrolling_loads_the_rest_and_keeps_only_what_is_near(open_page, index):
     assert places == sorted(places) and places[-1] == len(index)
 
 
+def test_pictures_keep_their_proportions_and_rows_fill_the_width(open_page, index):
+    page = open_page("/?q=red&all=1")
+    boxes = page.run("""() => [...document.querySelectorAll(".tile")].map((it) =>
+      [it.dataset.id, it.offsetTop + it.getBoundingClientRect().top, ...["left", "right", "width", "height"].map(
+        (side) => it.getBoundingClientRect()[side])])""")
+    left, right = page.run(
+        "() => ['left', 'right'].map((it) => document.querySelector('#grid').getBoundingClientRect()[it])"
+    )
+    rows = {}
+    for id, top, *box in boxes:
+        row = index.row(id)
+        assert box[2] / box[3] == pytest.approx(row.width / row.height, rel=0.01)
+        rows.setdefault(round(top), []).append(box)
+    for tiles in list(rows.values())[:2]:
+        assert tiles[0][0] == pytest.approx(left, abs=1) and tiles[-1][1] == pytest.approx(right, abs=1)
+        assert len({round(tile[3]) for tile in tiles}) == 1 and 120 < tiles[0][3] < 300
+
+
 def test_back_and_reload_return_to_where_one_was(open_page):
     page = open_page(width=600, height=500)
     page.tab.mouse.wheel(0, 1500)

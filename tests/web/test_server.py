@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from search.colour_embedder import ColourEmbedder, folder_of, picture
 from starlette.testclient import TestClient
 from web_library import BASE, PURPLE, ask, id_of, names
 
+from multimodal.search.index import ImageIndex
 from multimodal.search.query import Query
 from multimodal.web.app import make_app
 from multimodal.web.recent import Recent
@@ -173,6 +175,28 @@ def test_a_fault_of_ours_shows_no_traceback_on_the_page(client, index, monkeypat
     assert answer.status_code == 500 and "secret" not in answer.text and json.loads(answer.text)["error"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "ZeroDivisionError: secret" in capsys.readouterr().err
+
+
+def test_a_model_without_words_says_so_and_still_searches_by_pictures(tmp_path):
+    model = ColourEmbedder()
+    model.tokenizer = None
+    own = ImageIndex(tmp_path / "index", model)
+    own.sync(folder_of(tmp_path / "photos"), progress=False)
+    client = TestClient(make_app(own), BASE)
+    assert "has no text tower" in ask(client, 400, q="red")["error"]
+    assert {"red-0.png", "red-1.png", "red-2.png"} == set(names(ask(client, like=id_of(own, "red-0.png"))))
+
+
+def test_what_another_process_adds_is_found_by_the_next_search(tmp_path):
+    photos = folder_of(tmp_path / "photos", each=12)
+    ImageIndex(tmp_path / "index", ColourEmbedder()).sync(photos, progress=False)
+    client = TestClient(make_app(ImageIndex(tmp_path / "index", ColourEmbedder())), BASE)
+    assert ask(client)["found"] == 48 and ask(client, q="purple")["found"] == 0
+    picture("purple").save(photos / "new.png")
+    (photos / "red-0.png").unlink()
+    ImageIndex(tmp_path / "index", ColourEmbedder()).sync(photos, progress=False)
+    assert ask(client)["found"] == 48 and names(ask(client, q="purple")) == ["new.png"]
+    assert names(ask(client, where="name = 'red-0.png'")) == []
 
 
 def test_scrolling_on_gets_the_rest_of_what_it_began_with():
