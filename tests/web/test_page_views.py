@@ -86,6 +86,19 @@ def test_a_picture_has_an_address_of_its_own(open_page, index):
     gone.tab.wait_for_selector("text=This picture is not in the index any more.")
 
 
+def test_stepping_goes_on_where_the_loaded_part_ends(open_page, index):
+    rows = index.rows(limit=None)
+    page = open_page(f"/?open={rows[79].id}")
+    assert opened(page) == rows[79].name and page.text(".place") == "80 of 100"
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_function(
+        "(name) => document.querySelector('#viewer-name').textContent === name", arg=rows[80].name
+    )
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_function("() => !document.querySelector('#viewer').open")
+    assert page.run("() => document.activeElement.closest('.tile').dataset.id") == rows[80].id
+
+
 def test_more_like_this_is_a_search(open_page):
     page = open_page("/?q=purple")
     page.tab.click(".tile >> nth=0")

@@ -10,6 +10,7 @@ export class Listing {
   constructor(search) {
     this.search = search;
     this.items = [];
+    this.offset = 0; // of the next bit
     this.found = null; // pictures that this list has
     this.total = 0; // pictures that were looked at
     this.most = null; // results that a search gives at most
@@ -21,7 +22,7 @@ export class Listing {
   }
 
   get done() {
-    return this.found !== null && this.items.length >= this.found;
+    return this.found !== null && this.offset >= this.found;
   }
 
   // Load the next bit; false when there is none.
@@ -33,12 +34,13 @@ export class Listing {
   }
 
   async #load() {
-    const part = `offset=${this.items.length}&limit=${AT_ONCE}`;
+    const part = `offset=${this.offset}&limit=${AT_ONCE}`;
     const answer = await get(`/api/search?${this.search ? `${this.search}&` : ""}${part}`, this.stop.signal);
     const there = new Set(this.items.map((item) => item.id)); // the index may have grown meanwhile
     this.items.push(...answer.items.filter((item) => !there.has(item.id)));
     Object.assign(this, { total: answer.total, most: answer.most, nearest: answer.nearest });
-    this.found = answer.items.length ? Math.max(answer.found, this.items.length) : this.items.length;
+    this.offset += answer.items.length;
+    this.found = answer.items.length ? answer.found : this.offset;
   }
 }
 

@@ -19,7 +19,8 @@ function changed(now, before, how) {
   filters.render();
   $("browse").hidden = duplicating;
   $("duplicates").hidden = !duplicating;
-  $("duplicates-link").toggleAttribute("aria-current", duplicating);
+  if (duplicating) $("duplicates-link").setAttribute("aria-current", "page");
+  else $("duplicates-link").removeAttribute("aria-current");
   if (duplicating) {
     if (first || before.view !== now.view || before.kind !== now.kind) duplicates.render();
   } else if (first || before.view !== now.view || search(now) !== search(before)) {

@@ -55,12 +55,14 @@ export async function render(remembered, scroll = 0) {
   }
 }
 
-async function more() {
+// Load the next bit of the list.
+export async function more() {
   const wanted = list;
-  if (!wanted || wanted.done || wanted.found === null || wanted.loading) return;
+  if (!wanted || wanted.done || wanted.found === null) return;
   try {
-    await during(wanted.more());
-    if (list !== wanted) return;
+    const before = wanted.items.length;
+    await (wanted.loading ?? during(wanted.more()));
+    if (list !== wanted || wanted.items.length === before) return;
     grid.grow(sections());
     summary();
   } catch (error) {

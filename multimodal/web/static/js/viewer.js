@@ -5,7 +5,7 @@ import { $, h, icon } from "./dom.js";
 import { count } from "./format.js";
 import { focusOn } from "./grid.js";
 import { panel } from "./panel.js";
-import { current } from "./results.js";
+import { current, more } from "./results.js";
 import { go, leave, state } from "./state.js";
 
 const dialog = $("viewer");
@@ -66,7 +66,7 @@ async function show(id) {
   if (item) pictures(item);
   else parts.frame.replaceChildren();
   dialog.scrollTop = parts.panel.scrollTop = 0;
-  if (items().length - place < 10 && place >= 0) current().more().catch(() => {});
+  if (items().length - place < 10 && place >= 0) more();
   try {
     const found = await details(id);
     if (shown !== id) return;
@@ -125,7 +125,7 @@ function fit() {
 async function step(by) {
   const place = placeOf(shown);
   if (place < 0) return;
-  if (!items()[place + by] && by > 0) await current().more().catch(() => {});
+  if (!items()[place + by] && by > 0) await more();
   const next = items()[place + by];
   if (next) go({ open: next.id }, { replace: true });
 }
