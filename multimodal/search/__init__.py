@@ -3,8 +3,9 @@
 `index.py` is the front door, `ImageIndex`. A folder of an index holds `index.json` (`manifest.py`) and LanceDB tables
 (`table.py`; columns in `rows.py`).
 
-Syncing: `scan.py` lists files, `known.py` says what the index has of them, `sync.py` finds what changed, reads it
-(`reading.py`), embeds it (`embedder.py`) and commits it; `locks.py` keeps writers apart; `report.py` tells.
+Syncing: `scan.py` lists files, `known.py` says what the index has of them, `sync.py` finds what changed, has it read
+(`reading.py`) and embedded (`embedder.py`), and commits it; `engines.py` says who reads and embeds: this process, or
+Ray (`ray_engine.py`, `ray_worker.py`); `locks.py` keeps writers apart; `report.py` tells.
 Searching: `query.py`, `where.py`, `snapshot.py` (one version in memory), `exact.py` (the best rows), `relevance.py`
 and `prior.py` (which of them are meant), `looking.py` (all of it in order), `results.py`, `sheet.py`, `thumbnails.py`.
 Around it: `duplicates.py`, `stats.py`, `exchange.py`, `migrate.py`, `forgetting.py`. `session.py` is what an open index
@@ -16,6 +17,7 @@ from multimodal.search.index import ImageIndex
 from multimodal.search.known import Skipped
 from multimodal.search.migrate import MigrationReport
 from multimodal.search.query import Query
+from multimodal.search.ray_engine import RayConfig
 from multimodal.search.report import SyncReport
 from multimodal.search.results import Hit, Results
 from multimodal.search.rows import COLUMNS, Row
@@ -28,6 +30,7 @@ __all__ = [
     "ImageIndex",
     "MigrationReport",
     "Query",
+    "RayConfig",
     "Results",
     "Row",
     "Skipped",

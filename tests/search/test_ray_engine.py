@@ -24,10 +24,9 @@ from tiny_dual_encoders import built
 
 import multimodal as mm
 from multimodal.errors import ArgumentError, DataError
-from multimodal.search import ImageIndex, ray_engine, ray_worker
+from multimodal.search import ImageIndex, RayConfig, ray_engine, ray_worker
 from multimodal.search.engines import chosen
 from multimodal.search.known import State
-from multimodal.search.ray_engine import RayConfig
 from multimodal.search.ray_worker import ModelHow, Worker, answer, part_of
 from multimodal.search.reading import Candidate
 from multimodal.search.rows import schema

@@ -357,3 +357,10 @@ def test_many_small_commits_are_joined(tmp_path, model, monkeypatch):
     assert len(index) == 32
     assert index._session.snapshot().table.stats()["fragment_stats"]["num_fragments"] == 1
     same_as_fresh(index, model, photos)
+
+
+def test_equal_files_that_cannot_be_read_are_each_named(index, photos):
+    for name in ("one.jpg", "two.jpg", "three.jpg", "four.jpg"):
+        (photos / name).write_text("not a picture")
+    named = {Path(skip.path).name for skip in index.sync(progress=False).skipped}
+    assert named == {"one.jpg", "two.jpg", "three.jpg", "four.jpg"}
