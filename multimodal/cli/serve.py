@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"There is no index at {path}; make one: multimodal index photos/ --index {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path} is empty; make an index there: multimodal index photos/ --index {path}")
+    if path.is_dir() and not any(entry.suffix in (".json", ".lance") for entry in path.iterdir()):
+        raise ArgumentError(f"{path} is not an index; if it holds photos, make one of them: multimodal index {path}")
 
     from multimodal.search.index import ImageIndex
     from multimodal.web.server import serve
