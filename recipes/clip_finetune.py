@@ -1,8 +1,8 @@
 """Fine-tune a published dual encoder on your own images with captions, and keep what it could do before.
 
 With `--model.keep` other data are measured at each validation: class folders by zero-shot accuracy, images with
-captions by recall. At the end the weights are interpolated between before and after, and of the points that forget no more than
-`--model.max_forget` the one with the best recall on your validation images becomes the model.
+captions by recall. At the end the weights are interpolated between before and after, and of the points that forget no
+more than `--model.max_forget` the one with the best recall on your validation images becomes the model.
 
 Paper     WiSE-FT, arXiv:2109.01903; adapters: LoRA, arXiv:2106.09685
 Run       python recipes/clip_finetune.py fit --data.root pairs.csv --model.source open_clip:ViT-B-32/openai

@@ -1,4 +1,4 @@
-"""Small dual encoders of every kind, with pictures and captions that they can learn, for tests that need a whole one."""
+"""Small dual encoders of every kind, with pictures and captions to learn, for tests that need a whole one."""
 
 from __future__ import annotations
 

@@ -54,10 +54,12 @@ def demo_search(out: Path, *, sizes: dict[str, int] = SIZES, epochs: int = EPOCH
 def _learned(pairs: PairedImages, epochs: int) -> DualEncoder:
     """A CLIP trained on the scenes, by the task and the data that recipes/clip.py uses."""
     import lightning.pytorch as pl
+    import torch
 
     from multimodal.data.pairs.data_modules import PairedImageData
     from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
     from multimodal.finetuning.progress_bar import ProgressBar
+    from multimodal.hub.placing import best_dtype, find_device
     from multimodal.presets import Stack, ViT
     from multimodal.tasks.contrastive import ContrastiveTask
     from multimodal.tasks.optimizer import OptimizerConfig
@@ -84,6 +86,7 @@ def _learned(pairs: PairedImages, epochs: int) -> DualEncoder:
         callbacks=[ProgressBar()],
         use_distributed_sampler=False,
         gradient_clip_val=1.0,
+        precision="bf16-mixed" if best_dtype(find_device("auto")) == torch.bfloat16 else "32-true",
     )
     trainer.fit(task, datamodule=data)
     return task.model.cpu().eval()
@@ -101,7 +104,8 @@ def _tell_recall(model: DualEncoder, unseen: Sequence[Pair]) -> None:
         low, high = ranking.interval(1)
         print(
             f"{name}, among {len(unseen)} unseen combinations: recall@1 {ranking.recall(1):.1%} (95% interval "
-            f"{low:.1%} to {high:.1%}; chance {ranking.chance(1):.2%}), @5 {ranking.recall(5):.1%}, @10 {ranking.recall(10):.1%}"
+            f"{low:.1%} to {high:.1%}; chance {ranking.chance(1):.2%}), @5 {ranking.recall(5):.1%}, "
+            f"@10 {ranking.recall(10):.1%}"
         )
 
 

@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--retry", action="store_true", help="try again what could not be read, though it has not changed")
     add("--engine", choices=("local", "ray"), default="local", help="ray: on all machines of a Ray cluster")
     add("--address", metavar="HOST:PORT", help="with --engine ray: of a running cluster (default: this machine alone)")
+    add("--workers", type=int, metavar="N", help="with --engine ray: processes that read (default: as many as fit)")
+    add("--gpus", type=float, default=0, metavar="N", help="with --engine ray: GPUs of each worker (default: 0)")
     task = parser.add_mutually_exclusive_group()
     task.add_argument("--stats", action="store_true", help="tell what is in the index, and read nothing")
     task.add_argument("--duplicates", choices=("exact", "near"), metavar="KIND", help="list pictures that are there "
@@ -56,8 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         if asked is not None:
             _print(asked, arguments.json)
             return 0
-        options = {"engine": arguments.engine, "address": arguments.address} if arguments.engine != "local" else {}
-        report = index.sync(*arguments.folders, batch_size=arguments.batch_size, retry=arguments.retry, **options)
+        report = index.sync(
+            *arguments.folders, batch_size=arguments.batch_size, retry=arguments.retry, engine=_engine(arguments)
+        )
         for skipped in report.skipped:
             print(skipped.reason, file=sys.stderr)
         _print(report, arguments.json)
@@ -69,13 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.migrate and not arguments.model:
         raise ArgumentError("--migrate needs the new model: multimodal index --migrate --model MODEL")
-    if arguments.address and arguments.engine != "ray":
-        raise ArgumentError("--address is that of a Ray cluster; give --engine ray with it.")
+    for name in ("address", "workers", "gpus"):
+        if getattr(arguments, name) and arguments.engine != "ray":
+            raise ArgumentError(f"--{name} is for a Ray cluster; give --engine ray with it.")
     reading = arguments.stats or arguments.duplicates or arguments.export or arguments.migrate or arguments.forget
     if reading and arguments.folders:
         raise ArgumentError(
             f"{arguments.folders[0]} is one argument too many: this looks at the index, not at folders."
         )
+
+
+def _engine(arguments: argparse.Namespace) -> Any:
+    if arguments.engine == "local":
+        return "local"
+    from multimodal.search import RayConfig
+
+    return RayConfig(address=arguments.address, workers=arguments.workers, gpus=arguments.gpus)
 
 
 def _model(model: str | None, known: bool) -> str | None:

@@ -72,7 +72,7 @@ def sigmoid_pairs(
     everyone: Gathered | None = None,
     chunk: int = CHUNK,
 ) -> Float[Tensor, ""]:
-    """Whether each image and each text belong together, each pair judged for itself; the sum over texts, a mean over images.
+    """Whether each image and each text belong together, judged pair by pair: summed over texts, a mean over images.
 
     Arguments as in `softmax_pairs`; `bias` is added to the logits. Pairs of other images with an equal caption count
     neither way.

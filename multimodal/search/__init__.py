@@ -6,10 +6,10 @@
 Syncing: `scan.py` lists files, `known.py` says what the index has of them, `sync.py` finds what changed, has it read
 (`reading.py`) and embedded (`embedder.py`), and commits it; `engines.py` says who reads and embeds: this process, or
 Ray (`ray_engine.py`, `ray_worker.py`); `locks.py` keeps writers apart; `report.py` tells.
-Searching: `query.py`, `where.py`, `snapshot.py` (one version in memory), `exact.py` (the best rows), `relevance.py`
-and `prior.py` (which of them are meant), `looking.py` (all of it in order), `results.py`, `sheet.py`, `thumbnails.py`.
-Around it: `duplicates.py`, `stats.py`, `exchange.py`, `migrate.py`, `forgetting.py`. `session.py` is what an open index
-keeps.
+Searching: `query.py`, `where.py`, `snapshot.py` (one version in memory), `exact.py` (the best rows), `relevance.py`,
+`prior.py` and `evidence.py` (which of them are meant), `looking.py` (all of it in order), `results.py`, `sheet.py`,
+`thumbnails.py`. Around it: `duplicates.py`, `stats.py`, `exchange.py`, `migrate.py`, `forgetting.py`. `session.py` is
+what an open index keeps.
 """
 
 from multimodal.search.embedder import Embedder

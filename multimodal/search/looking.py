@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from multimodal.errors import ArgumentError
 from multimodal.search.embedder import Embedder
+from multimodal.search.evidence import evidence, trained_scale
 from multimodal.search.prior import PROMPTS, prior_of
 from multimodal.search.query import Query, vector_of
 from multimodal.search.relevance import RELEVANT, Background, completed, relevances, spread
@@ -59,10 +60,19 @@ class Looker:
     def _hits(self, snapshot: Snapshot, query: Query, found: Found) -> list[Hit]:
         prior = prior_of(query, snapshot, lambda: self._others(snapshot))
         background = completed(spread(found.sample), len(found.sample), prior)
-        judged = relevances(found.scores, found.ranks, len(snapshot), background)
+        nats = self._evidence(snapshot, found) if {part.kind for part in query.parts} == {"text"} else None
+        judged = relevances(found.scores, found.ranks, len(snapshot), background, nats)
         rows = snapshot.rows(found.places.tolist())
         pairs = zip(rows, found.scores.tolist(), judged.tolist(), strict=True)
         return [Hit(row, score, relevance) for row, score, relevance in pairs]
+
+    def _evidence(self, snapshot: Snapshot, found: Found) -> Float[np.ndarray, " k"] | None:
+        """What the model says for each result; None: it was not trained to compare."""
+        scale = trained_scale(self._model())
+        if scale is None or not len(found.places):
+            return None
+        pictures = np.stack([snapshot.vector(place) for place in found.places.tolist()])
+        return evidence(found.scores, pictures, self._captions(), scale)
 
     def _vectors(self, snapshot: Snapshot, queries: Sequence[Query]) -> Float[np.ndarray, "q d"]:
         def image(source: Any) -> Float[np.ndarray, " d"]:
@@ -90,12 +100,17 @@ class Looker:
 
     def _others(self, snapshot: Snapshot) -> Background:
         """How texts that nobody asked for score with the pictures; computed once for a model and a version."""
+        captions = self._captions()
+        if self._judged is None or self._judged[0] is not snapshot:
+            self._judged = snapshot, spread((captions @ snapshot.sample.T).ravel())
+        return self._judged[1]
+
+    def _captions(self) -> Float[np.ndarray, "p d"]:
+        """Vectors of everyday captions; computed once for a model."""
         model = self._model()
         if self._prompts is None or self._prompts[0] is not model:
             self._prompts = model, self._texts(list(PROMPTS))
-        if self._judged is None or self._judged[0] is not snapshot:
-            self._judged = snapshot, spread((self._prompts[1] @ snapshot.sample.T).ravel())
-        return self._judged[1]
+        return self._prompts[1]
 
 
 def _indexed(snapshot: Snapshot, source: Any) -> int | None:

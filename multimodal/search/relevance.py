@@ -18,7 +18,10 @@ so the bulk of its scores shows what chance gives for exactly this query, model 
 4. When r pictures score so high, the part of them that chance explains is f = N * P(Z >= z) / r (the false discovery
    rate of Benjamini and Hochberg, 1995, with the null estimated from the data, Efron, 2004). The best picture must pass
    alone; when it does, fainter ones of a subject with many pictures pass that would not pass alone.
-5. `relevance` = 1 / (1 + f / FALSE), which falls from 1 to 0 and is 1/2 where one in `1 / FALSE` is by chance. It never
+5. Where pictures differ in few ways, such as drawings, many are half right and the background reaches as high as what
+   is meant. For texts the model's own evidence (`evidence.py`) is a second way to be relevant: N * exp(-evidence) by
+   chance, where even odds are enough, because it is an estimate of just this picture.
+6. `relevance` = 1 / (1 + f / FALSE), which falls from 1 to 0 and is 1/2 where one in `1 / FALSE` is by chance. It never
    rises with rank. From `RELEVANT` on a picture is shown.
 
 Of few pictures the median tells little; it is completed by that of other queries, which is worth `PRIOR` scores. A
@@ -80,7 +83,11 @@ def completed(found: Background, n: int, prior: Background | None) -> Background
 
 
 def relevances(
-    scores: Float[np.ndarray, " k"], ranks: Int[np.ndarray, " k"], total: int, background: Background
+    scores: Float[np.ndarray, " k"],
+    ranks: Int[np.ndarray, " k"],
+    total: int,
+    background: Background,
+    nats: Float[np.ndarray, " k"] | None = None,
 ) -> Float[np.ndarray, " k"]:
     """Relevance of results.
 
@@ -89,13 +96,15 @@ def relevances(
         ranks: how many of all pictures score at least so high, at least 1.
         total: pictures in all.
         background: of this query.
+        nats: the model's own evidence for each; None: it gives none.
     """
     from scipy.special import ndtr
 
     if not len(scores):
         return np.zeros(0)
     beyond = ndtr(-(scores - background.middle) / (TAIL * background.scale))
-    by_chance = total * beyond / ranks
-    by_chance = np.maximum.accumulate(by_chance)  # a picture that scores less is never the more relevant
-    found = 1 / (1 + by_chance / FALSE)
+    found = 1 / (1 + np.maximum.accumulate(total * beyond / ranks) / FALSE)
+    if nats is not None:
+        found = np.maximum(found, 1 / (1 + np.maximum.accumulate(total * np.exp(-nats))))
+    found = np.minimum.accumulate(found)  # a picture that scores less is never the more relevant
     return np.where(scores >= SAME, 1.0, found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import escape
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from multimodal.errors import ArgumentError, DataError
 
@@ -96,7 +96,7 @@ def _drawn(title: str, tiles: Sequence[Tile]) -> Image.Image:
         top = 2 * _GAP + _LINE + place // columns * down
         if tile.picture:
             picture = Image.open(io.BytesIO(tile.picture), formats=("JPEG",))
-            picture.thumbnail((_CELL, _CELL))
+            picture = ImageOps.contain(picture, (_CELL, _CELL))  # small drawings are enlarged, so that they are seen
             sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
         for line, (text, colour) in enumerate(((tile.name, "black"), (tile.note, "grey"))):
             fitted = _fitted(draw, text, font, _CELL)

@@ -1,4 +1,4 @@
-"""Both losses and all their gradients against the whole matrix written out, also across processes and in little memory."""
+"""Both losses and their gradients against the whole matrix written out, also across processes, and in little memory."""
 
 import subprocess
 import sys

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from multimodal.losses import vocabulary as losses
 from multimodal.losses import IGNORE, chunked_cross_entropy, chunked_distillation
+from multimodal.losses import vocabulary as losses
 
 N, V, D = 23, 17, 5
 
