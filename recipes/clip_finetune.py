@@ -17,6 +17,8 @@ Small     python recipes/clip_finetune.py smoke          a small CLIP with fresh
 
 from pathlib import Path
 
+import torch
+
 from multimodal.checkpoint import save
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
@@ -59,7 +61,7 @@ def clip_finetune(
 
 def _small_clip(folder: Path) -> list[str]:
     """A CLIP with fresh weights as a folder, scenes to learn, and others to keep."""
-    scenes = write_scenes(folder / "scenes", train=500, val=100, test=0, size=32)
+    scenes = write_scenes(folder / "scenes", train=1000, val=100, test=0, size=32)
     keep = write_scenes(folder / "keep", train=0, val=100, test=0, size=32, seed=1)
     sizes = FreshTowersConfig(
         image=ViT(dim=64, depth=2, heads=2, patch=8),
@@ -69,6 +71,7 @@ def _small_clip(folder: Path) -> list[str]:
         length=24,
         vocabulary=300,
     )
+    torch.manual_seed(0)
     captions = (caption for pair in read_pairs(scenes).splits["train"] for caption in pair.captions)
     source = save(fresh_clip(captions, sizes), folder / "clip")
     return [f"--data.root={scenes}", f"--model.keep={keep}", f"--model.source={source}"]
@@ -78,7 +81,7 @@ SMOKE = Smoke(
     arguments=(
         "--model.optimizer.lr=0.001",
         "--data.batch_size=50",
-        "--trainer.max_epochs=8",
+        "--trainer.max_epochs=6",
     ),
     data=_small_clip,
     metric="val_recall",

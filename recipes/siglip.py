@@ -56,7 +56,7 @@ SMOKE = Smoke(
         "--model.fresh.vocabulary=300",
         "--model.optimizer.lr=0.001",
         "--data.batch_size=50",
-        "--trainer.max_epochs=8",
+        "--trainer.max_epochs=6",
     ),
     data=lambda folder: [f"--data.root={write_scenes(folder / 'scenes', train=1000, val=100, test=0, size=32)}"],
     metric="val_recall",

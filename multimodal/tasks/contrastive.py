@@ -10,6 +10,7 @@ arXiv:2101.06983
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from multimodal.errors import ArgumentError
 from multimodal.losses import Gathered, sigmoid_pairs, softmax_pairs
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.similarity import SoftmaxSimilarityConfig
+from multimodal.models.towers import TextTower
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.pair_scores import PairScores
 from multimodal.tasks.training import TrainingTask
@@ -44,6 +46,10 @@ class ContrastiveConfig:
             raise ArgumentError(f"patch_drop is {self.patch_drop}; it is the part left out and must lie in [0, 1).")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ArgumentError(f"micro_batch is {self.micro_batch}; it must be at least 1, or None.")
+        if self.locked == "image" and self.patch_drop:
+            raise ArgumentError(
+                "patch_drop and locked='image' exclude each other: the vectors of a locked tower are those of whole images."
+            )
         if self.locked is not None and self.lora is not None:
             raise ArgumentError("locked and lora exclude each other: adapters are put into both towers.")
 
@@ -71,7 +77,12 @@ class ContrastiveTask(TrainingTask):
             optimizer: AdamW and its schedule over the whole training.
             callbacks: of Lightning, that this training needs: a `ForgettingGuard`.
             seed: of dropout and of left out patches; each step's randomness follows from (seed, step).
+
+        Raises:
+            ArgumentError: the locked text tower reads with the image tower's trunk; or as in `attach`.
         """
+        if training.locked == "text" and isinstance(model.text, TextTower) and model.text.backbone is None:
+            raise ArgumentError("locked is 'text', whose trunk is the image tower's and would be trained with that.")
         super().__init__(model, optimizer=optimizer, seed=seed)
         self.training_config, self.callbacks = training, list(callbacks)
         self.failed: set[str] = set()  # what became unreadable while training
@@ -83,6 +94,14 @@ class ContrastiveTask(TrainingTask):
             attach(model, training.lora)
             model.similarity.requires_grad_(True)
         self.measure(lambda: {"pairs": PairScores()})
+        self.train()  # a published model comes in eval mode, and Lightning leaves modes as they are
+
+    def train(self, mode: bool = True) -> ContrastiveTask:
+        """Switch what is trained; a locked tower drops nothing, and its statistics of batches stay as they are."""
+        super().train(mode)
+        if self.training_config.locked is not None:
+            getattr(self.model, self.training_config.locked).eval()
+        return self
 
     def configure_callbacks(self) -> list[Callback]:
         """What this training needs besides what the trainer has."""
@@ -109,7 +128,10 @@ class ContrastiveTask(TrainingTask):
             self.log("scale", self.model.similarity.scale.detach())
 
     def on_train_end(self) -> None:
-        """Fold adapters in, so that what remains is the plain model."""
+        """Fold adapters in, so that what remains is the plain model; say which images could not be read."""
+        if self.failed:
+            count = f"{len(self.failed)} images could not be read while training, and others took their places"
+            print(f"{count}; the first: {min(self.failed)}", file=sys.stderr)
         if adapters(self.model):
             self.model.eval()
             merge(self.model)

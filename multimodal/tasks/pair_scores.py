@@ -53,21 +53,24 @@ class PairScores(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Recall at 1, 5 and 10 both ways, and `recall`, the mean of those at 1."""
         scores = self.scores()
-        found = {name: torch.tensor(value) for name, value in scores.recalls().items()}
-        return {**found, "recall": torch.tensor(mean_recall(scores))}
+        values = {**scores.recalls(), "recall": mean_recall(scores)}
+        # On the metric's device: processes with a GPU each can exchange nothing else.
+        return {name: torch.tensor(value, device=self.device) for name, value in values.items()}
 
     def scores(self) -> RetrievalScores:
-        """Everything that `metrics.retrieval` says of the split."""
+        """Everything that `metrics.retrieval` says of the split; each image counts once, with each of its captions."""
         parts = (self.image, self.text, self.index, self.owner, self.caption)
         image, text, index, owner, caption = (dim_zero_cat(part) for part in parts)
         number, first = _first_of_each(index)
         place = torch.searchsorted(number, owner)
-        return retrieval(image[first], text, place, same=caption)
+        said = caption.unique(return_inverse=True)[1]
+        _, once = _first_of_each(place * (len(caption) + 1) + said)
+        return retrieval(image[first], text[once], place[once], same=caption[once])
 
 
 def _first_of_each(index: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
     """The different numbers of `index` in their order, and where each stands first: an unreadable image's place is
-    taken by another, which then comes twice.
+    taken by another, which then comes twice, and its captions too.
     """
     number, group = index.unique(return_inverse=True)
     places = torch.arange(len(index), device=index.device)

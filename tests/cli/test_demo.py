@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 import multimodal.finetuning
 from multimodal import cli
+from multimodal.cli import demo_search
 from multimodal.cli.demo import digits_model
 from multimodal.errors import DataError
 
@@ -16,13 +19,20 @@ def test_the_demo_ends_with_a_report_predictions_and_the_next_command(tmp_path, 
     def short(folder, **settings):
         return whole(folder, **(settings | {"epochs": 1, "baseline": False}))
 
+    search = demo_search.demo_search
+    few = {"train": 256, "val": 16, "test": 64, "size": 48}
     monkeypatch.setattr(multimodal.finetuning, "finetune", short)
+    monkeypatch.setattr(demo_search, "demo_search", lambda out: search(out, sizes=few, epochs=1))
     out = tmp_path / "demo"
     assert cli.main(["demo", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("Accuracy on the 360 test images: ") for line in lines)
     assert sum(str(out / "digits" / "test") in line and "% sure" in line for line in lines) == 3
-    assert lines[-1].strip().startswith("multimodal classify ")
+    assert sum("recall@1" in line and "chance 1.56%" in line for line in lines) == 2
+    assert any(line.startswith("64 new, 0 changed") for line in lines)
+    sheets = [line.rpartition(": ")[2] for line in lines if "The first ten" in line]
+    assert len(sheets) >= 2 and all(Path(sheet).stat().st_size > 1000 for sheet in sheets)
+    assert lines[-1].strip() == "multimodal serve"
     assert (out / "run" / "report.html").stat().st_size > 10_000
 
     def again(folder, *, overwrite, **settings):

@@ -26,7 +26,7 @@ def scenes(tmp_path_factory):
     return write_scenes(tmp_path_factory.mktemp("data") / "scenes", train=64, val=16, test=0, size=32)
 
 
-@pytest.mark.parametrize("recipe", ["clip", "siglip"])
+@pytest.mark.parametrize("recipe", ["clip", pytest.param("siglip", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(recipe, scenes, tmp_path):
     sizes = {"one": ["--data.batch_size=16"], "two": ["--data.batch_size=8", "--trainer.devices=2"]}
     sizes["two"].append("--trainer.strategy=ddp")

@@ -110,6 +110,7 @@ def sync(index, *folders, engine: Any = "local"):
     return index.sync(*folders, batch_size=4, progress=False, engine=engine)
 
 
+@pytest.mark.slow
 def test_a_sync_of_its_own_ray_that_is_broken_off_goes_on(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     photos, hosts, add = folder_of(tmp_path / "photos"), [], Store.add
@@ -185,6 +186,7 @@ def test_a_worker_with_another_model_and_a_cluster_without_room_say_so(ray, tmp_
         sync(index, engine=RayConfig(address="127.0.0.1:1"))
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_loses_no_row(cluster, tmp_path, monkeypatch):
     """The last one with a cluster, which is not what it was afterwards."""
     photos, team = photos_of(tmp_path / "photos"), Team(tmp_path / "team")
