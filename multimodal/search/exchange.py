@@ -75,6 +75,8 @@ def import_vectors(path: Path, vectors: Any, paths: Sequence[str | Path], metada
     if read_manifest(path) is not None:
         raise ArgumentError(f"There is an index at {path} already; give the name of a new folder.")
     matrix = _units(vectors)
+    if isinstance(paths, str):
+        raise ArgumentError(f"paths is {paths[:40]!r}; give a list of paths, one for each row of vectors.")
     names = [_path(name) for name in paths]
     if len(names) != len(matrix):
         raise ArgumentError(f"{len(matrix):,} vectors were given with {len(names):,} paths; each needs the other.")
@@ -107,7 +109,11 @@ def import_vectors(path: Path, vectors: Any, paths: Sequence[str | Path], metada
 
 
 def _units(vectors: Any) -> Float[np.ndarray, "n d"]:
-    matrix = np.asarray(vectors, dtype=np.float32)
+    try:
+        plain = vectors.detach().float().cpu() if hasattr(vectors, "detach") else vectors
+        matrix = np.asarray(plain, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"vectors is no matrix of n x d numbers: {error}") from error
     if matrix.ndim != 2 or 0 in matrix.shape:
         shape = " x ".join(map(str, matrix.shape))
         raise ArgumentError(f"vectors has the shape {shape}; it must be n x d, a row for each picture.")
@@ -119,6 +125,8 @@ def _units(vectors: Any) -> Float[np.ndarray, "n d"]:
 
 
 def _path(name: str | Path) -> str:
+    if not isinstance(name, str | Path) or not str(name) or "\0" in str(name):
+        raise ArgumentError(f"paths has {name!r}, which cannot be the path of a picture.")
     path = os.path.realpath(name)
     return path if os.path.isfile(path) else os.fspath(name)  # noqa: PTH113  a string may hold any bytes
 
@@ -137,14 +145,30 @@ def _columns(metadata: Any, n: int) -> dict[str, list[Any]]:
         metadata = metadata.to_pydict()
     elif hasattr(metadata, "to_dict") and not isinstance(metadata, Mapping):
         metadata = metadata.to_dict(orient="list")
-    found = {str(name): list(values) for name, values in dict(metadata).items()}
+    try:
+        found = {str(name): list(values) for name, values in dict(metadata).items()}
+    except (TypeError, ValueError) as error:
+        kind = type(metadata).__name__
+        raise ArgumentError(f"metadata is a {kind}; give columns by name, as in {{'camera': [...]}}.") from error
     for name, values in found.items():
         if name not in METADATA:
             known = ", ".join(METADATA)
             raise ArgumentError(f"metadata has a column {name!r}; it may have {known}.{nearest(name, METADATA)}")
         if len(values) != n:
             raise ArgumentError(f"metadata has {len(values):,} values of {name!r} for {n:,} pictures.")
+        found[name] = _typed(name, values)
     return found
+
+
+def _typed(name: str, values: list[Any]) -> list[Any]:
+    """A column as the table takes it; NaN, NaT and the like are not known."""
+    if values and isinstance(values[0], np.datetime64):
+        values = np.array(values, "datetime64[us]").tolist()
+    try:
+        return pa.array(values, COLUMNS[name][0], from_pandas=True).to_pylist()
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        kind = COLUMNS[name][0]
+        raise ArgumentError(f"metadata has a value of {name!r} that is no {kind}: {error}") from error
 
 
 def _info(model: Any, width: int) -> ModelInfo:

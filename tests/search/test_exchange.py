@@ -79,6 +79,20 @@ def test_a_data_frame_of_metadata(tmp_path):
     assert index.count("camera = 'b' AND latitude > 2") == 1
 
 
+def test_what_is_not_known_may_be_nan_and_nat(tmp_path):
+    metadata = {
+        "taken": np.array(["2024-05-06T07:08:09", "NaT"], "datetime64[s]"),
+        "width": [640.0, float("nan")],
+        "latitude": np.array([np.nan, 1.5]),
+    }
+    vectors = torch.eye(2, dtype=torch.bfloat16, requires_grad=True)
+    index = ImageIndex.from_embeddings(tmp_path / "index", vectors, ["a", "b"], metadata)
+    a, b = sorted(index.rows(), key=lambda row: row.name)
+    assert (a.taken, a.width, a.latitude) == (datetime(2024, 5, 6, 7, 8, 9), 640, None)
+    assert (b.taken, b.width, b.latitude) == (None, None, 1.5)
+    assert index.count("year = 2024 AND month = 5") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -90,6 +104,13 @@ def test_a_data_frame_of_metadata(tmp_path):
         ({"paths": ["a", "a"]}, "'a' twice"),
         ({"metadata": {"camra": ["x", "y"]}}, "Did you mean 'camera'"),
         ({"metadata": {"camera": ["x"]}}, "1 values of 'camera' for 2 pictures"),
+        ({"metadata": {"taken": ["2024-01-01", "soon"]}}, "value of 'taken' that is no timestamp"),
+        ({"metadata": {"camera": [5, 6]}}, "value of 'camera' that is no string"),
+        ({"metadata": [{"camera": "x"}] * 2}, "metadata is a list"),
+        ({"vectors": [[1.0, 2.0], [3.0]]}, "no matrix of n x d numbers"),
+        ({"paths": "ab"}, "paths is 'ab'"),
+        ({"paths": ["a", "b\0"]}, "cannot be the path"),
+        ({"paths": ["a", ""]}, "cannot be the path"),
         ({"model": ColourEmbedder()}, "vectors has 2 numbers a row, and the model given makes 16"),
     ],
 )
