@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,14 @@ def read_manifest(folder: Path) -> Manifest | None:
                 f"{folder} was written by a newer version of multimodal (format {version}, this one reads up to "
                 f"{FORMAT}); upgrade with: pip install -U multimodal"
             )
-        migration = plain["migration"]
+        table, folders, migration = plain["table"], plain["folders"], plain["migration"]
+        if not (isinstance(version, int) and isinstance(folders, list) and re.fullmatch(r"images-\d+", table)):
+            raise ValueError("format, table or folders is not what it can be")
         return Manifest(
-            table=str(plain["table"]),
-            model=ModelInfo(**plain["model"]),
-            folders=tuple(map(str, plain["folders"])),
-            migration=ModelInfo(**migration) if migration is not None else None,
+            table=table,
+            model=_model_of(plain["model"]),
+            folders=tuple(map(str, folders)),
+            migration=_model_of(migration) if migration is not None else None,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(damaged(folder, error)) from error
@@ -108,6 +111,14 @@ def damaged(folder: Path, error: Exception) -> str:
         f"The index {folder} is damaged ({reason}); restore the folder from a copy, or delete it and sync again: the "
         "pictures themselves are not in it."
     )
+
+
+def _model_of(plain: dict[str, Any]) -> ModelInfo:
+    model = ModelInfo(**plain)
+    texts = (model.source, model.fingerprint, model.transform)
+    if not (type(model.width) is int and model.width > 0 and all(isinstance(it, str | None) for it in texts)):
+        raise ValueError("what is said of the model is not what it can be")
+    return model
 
 
 def _check_vacant(folder: Path) -> None:

@@ -101,6 +101,27 @@ def test_a_damaged_manifest(made, text):
     one_sentence(error)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "1"},
+        {"table": "../../other"},
+        {"table": None},
+        {"folders": "photos"},
+        {"model": {"width": "512"}},
+        {"model": {"width": 0}},
+        {"model": {"source": ["x"]}},
+    ],
+)
+def test_a_manifest_that_says_what_cannot_be(made, change):
+    plain = json.loads((made / "index.json").read_text())
+    change = {**change, "model": {**plain["model"], **change.get("model", {})}}
+    (made / "index.json").write_text(json.dumps({**plain, **change}))
+    with pytest.raises(DataError, match="is damaged") as error:
+        ImageIndex(made)
+    one_sentence(error)
+
+
 @pytest.mark.parametrize("victim", ["index.json", "data", "_versions", "manifest"])
 def test_damaged_tables(made, victim):
     if victim == "index.json":
