@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multimodal.cli.index_place import MODEL, add_index, default_index
+from multimodal.cli.index_place import MODEL, add_index, default_index, naming
 from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -47,12 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Index, and tell; the exit code."""
     _check(arguments)
     from multimodal.search import ImageIndex
+    from multimodal.search.rows import line_of
 
     place = arguments.index or default_index()
     options = {"device": arguments.device, "dtype": arguments.dtype}
     known = (place / "index.json").exists()
     if not known and not arguments.folders:
-        raise ArgumentError(f"There is no index in {place} yet; name a folder of photos: multimodal index photos/")
+        raise ArgumentError(
+            f"There is no index in {place} yet; name a folder of photos: multimodal index photos/"
+            f"{naming(arguments.index)}"
+        )
     with ImageIndex(place, None if arguments.migrate else _model(arguments.model, known), **options) as index:
         asked = _task(arguments, index)
         if asked is not None:
@@ -62,10 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
             *arguments.folders, batch_size=arguments.batch_size, retry=arguments.retry, engine=_engine(arguments)
         )
         for skipped in report.skipped:
-            print(skipped.reason, file=sys.stderr)
-        _print(report, arguments.json)
+            print(line_of(skipped.reason), file=sys.stderr)
+        _print(report if arguments.json else report.summary, arguments.json)
         if not arguments.json:
-            print(f'{len(index):,} pictures are in {place}; search them: multimodal search "a dog on a beach"')
+            found = f'multimodal search "a dog on a beach"{naming(arguments.index)}'
+            print(f"{len(index):,} pictures are in {place}; search them: {found}")
         return 0 if len(index) else 1
 
 
@@ -100,7 +105,10 @@ def _task(arguments: argparse.Namespace, index: ImageIndex) -> Any:
     if arguments.stats:
         return index.stats()
     if arguments.duplicates:
-        return [[str(path) for path in group] for group in index.duplicates(arguments.duplicates)]
+        from multimodal.search.rows import line_of, text_of
+
+        shown = text_of if arguments.json else line_of
+        return [[shown(str(path)) for path in group] for group in index.duplicates(arguments.duplicates)]
     if arguments.export:
         return f"The vectors are in {index.export(arguments.export)}"
     if arguments.migrate:

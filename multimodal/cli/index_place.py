@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 # The best zero-shot accuracy among ViT-B/32 weights (69.2% on ImageNet, arXiv:2304.14108), and quick on a CPU.
@@ -23,6 +24,11 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     add("--index", type=Path, metavar="FOLDER", help=f"of the index itself (default: ${VARIABLE} or {_shown()})")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: auto)")
     add("--dtype", default="auto", metavar="NAME", help="float32, bfloat16 (default: auto, what the device is fast in)")
+
+
+def naming(index: Path | None) -> str:
+    """What a command that is suggested must add to mean the same index."""
+    return f" --index {shlex.quote(str(index))}" if index else ""
 
 
 def _shown() -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multimodal.cli.index_place import add_index, default_index
+from multimodal.cli.index_place import add_index, default_index, naming
 from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON Lines: one object for each picture")
     form.add_argument("--paths", action="store_true", help="paths alone, one a line, for other programs")
+    form.add_argument(
+        "-0", "--null", action="store_true", help="paths alone, a null character after each, for xargs -0"
+    )
     add("--open", action="store_true", help="show the pictures as a page in the browser")
     add("--sheet", type=Path, metavar="FILE", help="write them as a contact sheet: .html, .png or .jpg")
 
@@ -45,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError('What is searched for? Describe it, multimodal search "a dog on a beach", or give --image.')
     place = arguments.index or default_index()
     if not (place / "index.json").exists():
-        raise ArgumentError(f"There is no index in {place} yet; make one: multimodal index photos/")
+        raise ArgumentError(
+            f"There is no index in {place} yet; make one: multimodal index photos/{naming(arguments.index)}"
+        )
     from multimodal.search import ImageIndex
 
     with ImageIndex(place, device=arguments.device, dtype=arguments.dtype) as index:
@@ -78,13 +84,16 @@ def _print(results: Results, arguments: argparse.Namespace) -> None:
     if arguments.json:
         for hit in results:
             print(json.dumps(hit.plain(), ensure_ascii=False, default=str))
-    elif arguments.paths:
-        for hit in results:
-            print(hit.path)
+    elif arguments.paths or arguments.null:
+        sys.stdout.flush()
+        for hit in results:  # in bytes: a name need not be valid in any encoding
+            sys.stdout.buffer.write(os.fsencode(hit.path) + (b"\0" if arguments.null else b"\n"))
     elif len(results):
+        from multimodal.search.rows import line_of
+
         print(" score  like it  picture")
         for hit in results:
-            print(f"{hit.score:6.3f}  {hit.relevance:6.0%}  {hit.path}")
+            print(f"{hit.score:6.3f}  {hit.relevance:6.0%}  {line_of(str(hit.path))}")
     if not len(results):
         print(f"{results.summary} --all shows the nearest.", file=sys.stderr)
 

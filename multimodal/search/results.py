@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-from multimodal.search.rows import Row, text_of
+from multimodal.search.rows import Row, line_of, text_of
 from multimodal.search.sheet import Tile, html, save_sheet
 
 _SHOWN = 20  # lines of `print(results)`
@@ -37,7 +37,7 @@ class Hit:
         return {**self.row.plain(), "score": round(self.score, 4), "relevance": round(self.relevance, 4)}
 
     def __str__(self) -> str:
-        return f"{self.score:6.3f}  {self.relevance:4.0%}  {text_of(str(self.path))}"
+        return f"{self.score:6.3f}  {self.relevance:4.0%}  {line_of(str(self.path))}"
 
 
 class Results(Sequence[Hit]):
@@ -86,7 +86,7 @@ class Results(Sequence[Hit]):
             return f"{len(self._hits):,} of {self.total:,} pictures for {self.query}"
         if self.nearest is None:
             return f"There was no picture to compare with {self.query}."
-        name = text_of(str(self.nearest.path))
+        name = line_of(str(self.nearest.path))
         return (
             f"Nothing like {self.query} among {self.total:,} pictures; the nearest is {name} (score "
             f"{self.nearest.score:.3f}, relevance {self.nearest.relevance:.0%})."

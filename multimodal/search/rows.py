@@ -6,6 +6,7 @@ Axes: n rows · d width of a vector
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +100,11 @@ def place_of(path: str, size: int, mtime_ns: int) -> dict[str, Any]:
 def text_of(path: str) -> str:
     r"""`path` as valid text: bytes that are no UTF-8 as \xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def line_of(text: str) -> str:
+    r"""A path, or a sentence with one, on one line of a terminal that it cannot steer: a line break as \n."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text_of(text))
 
 
 def path_of(text: str, raw: bytes | None) -> str:

@@ -51,7 +51,8 @@ def resolved(folders: Iterable[str | Path]) -> tuple[str, ...]:
         if not os.path.isdir(path):  # noqa: PTH112
             raise DataError(
                 f"There is no folder {text_of(path)}, or its disk is not mounted; nothing was changed, and no picture "
-                "was removed from the index. If it is gone for good, call forget(folder)."
+                "was removed from the index. If it is gone for good, call forget(folder), or: multimodal index "
+                "--forget FOLDER"
             )
         found[path] = None
     return tuple(found)
@@ -129,7 +130,7 @@ def check_emptied(roots: tuple[str, ...], listing: Listing, known: dict[str, Kno
             raise DataError(
                 f"{text_of(root)} holds no pictures any more, and the index has {had:,} of it: is its disk mounted? "
                 "Nothing was changed, and no picture was removed from the index. If they are gone for good, call "
-                "forget(folder)."
+                "forget(folder), or: multimodal index --forget FOLDER"
             )
     if not listing.files and not known:
         where = " or ".join(map(text_of, roots))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -115,3 +116,32 @@ def test_a_wrong_condition_names_the_nearest_column(photos, model, capsys):
     assert "year" in err
     _, err = run(capsys, "search", "a dog", "--image", "photos/none.png", status=2)
     assert "none.png" in err
+
+
+def test_names_reach_other_programs_as_they_are_and_do_not_steer_the_terminal(photos, model, capsysbinary):
+    names = [b"two\nlines.png", b"red\x1b[31m.png", b'it\'s "quoted".png', b"no utf-8 \xff.png"]
+    for name in names:
+        (photos / os.fsdecode(name)).write_bytes((photos / "b.png").read_bytes())
+    (photos / "bad\x1b[2J.png").write_bytes(b"no picture")
+    assert main(["index", "photos", "--model", model]) == 0
+    out, err = capsysbinary.readouterr()
+    assert b"\x1b" not in out + err and err.count(b"cannot") + err.count(b"not an image") == 2
+    assert b"broken.jpg" not in out  # it is named once
+    words = ["search", "--image", "photos/b.png", "--all"]
+    assert main([*words, "--null"]) == 0
+    found = capsysbinary.readouterr().out
+    assert {path.rpartition(b"/")[2] for path in found.split(b"\0")} >= {*names, b"b.png", b""}
+    assert main([*words, "--paths"]) == 0
+    assert capsysbinary.readouterr().out == found.replace(b"\0", b"\n")
+    assert main(words) == 0
+    table = capsysbinary.readouterr().out
+    assert b"\x1b" not in table and rb"two\nlines.png" in table and rb"red\x1b[31m.png" in table
+    assert main(["index", "--duplicates", "exact"]) == 0
+    assert rb"two\nlines.png" in capsysbinary.readouterr().out
+
+
+def test_what_is_suggested_means_the_same_index(photos, model, capsys):
+    for words in (["search", "a dog"], ["index"]):
+        assert "multimodal index photos/ --index 'my index'" in run(capsys, *words, "--index", "my index", status=2)[1]
+    out, _ = run(capsys, "index", "photos", "--model", model, "--index", "my index")
+    assert out.strip().endswith("multimodal search \"a dog on a beach\" --index 'my index'")
