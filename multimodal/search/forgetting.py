@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from multimodal.errors import ArgumentError
-from multimodal.search.known import known_files
+from multimodal.search.known import known_files, remember_skipped, skipped_files
 from multimodal.search.manifest import write_manifest
 from multimodal.search.rows import text_of
 from multimodal.search.scan import below
 from multimodal.search.session import Session
-from multimodal.search.table import Store
+from multimodal.search.table import SKIPPED, THUMBNAILS, Store
 
 
 def forget(session: Session, folder: str | Path) -> int:
@@ -33,5 +33,9 @@ def forget(session: Session, folder: str | Path) -> int:
     gone = [row.id for path, row in files.items() if path.startswith(below(root)) and not path.startswith(inside)]
     write_manifest(session.path, replace(manifest, folders=kept))
     store.delete(manifest.table, "id", gone)
-    store.tidy(manifest.table)
+    store.forget_thumbnails(manifest.table)
+    noted = skipped_files(store)
+    remember_skipped(store, [it for it in noted if it.startswith(below(root)) and not it.startswith(inside)], {})
+    for name in (manifest.table, THUMBNAILS, SKIPPED):
+        store.tidy(name)
     return len(gone)

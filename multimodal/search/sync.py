@@ -69,6 +69,8 @@ def sync(
     settled = [path for path in noted if path.startswith(scope) and (path in again or path not in listing.files)]
     remember_skipped(store, settled, run.bad)
     store.delete(manifest.table, "id", [row.id for row in run.gone.values()])
+    if run.gone or run.changed:
+        store.forget_thumbnails(manifest.table)
     for name in (manifest.table, THUMBNAILS, SKIPPED):
         store.tidy(name)
     width = manifest.model.width

@@ -131,6 +131,11 @@ class Store:
             self._guard(functools.partial(table.delete, condition))
             self._count(name, 0)
 
+    def forget_thumbnails(self, name: str) -> None:
+        """Remove those of contents that no picture of the table `name` has any more."""
+        kept, used = (set(self.read(self.newest(it), ["hash"])["hash"].to_pylist()) for it in (THUMBNAILS, name))
+        self.delete(THUMBNAILS, "hash", sorted(kept - used))
+
     def tidy(self, name: str) -> None:
         """Join small files and forget old versions, if anything was committed."""
         if self._commits.pop(name, None):

@@ -106,6 +106,24 @@ def test_a_deleted_file_leaves_the_index(index, photos):
     assert index.count("name = 'red-0.png'") == 0
 
 
+def test_thumbnails_go_with_the_last_picture_that_needs_them(index, photos):
+    def kept():
+        table = index._session.store.newest("thumbnails")
+        return sorted(table.search().select(["hash"]).to_arrow()["hash"].to_pylist())
+
+    shutil.copy(photos / "red-0.png", photos / "copy.png")
+    index.sync(photos, progress=False)
+    assert kept() == sorted({row.hash for row in index.rows(limit=None)})
+    (photos / "red-0.png").unlink()
+    picture("purple").save(photos / "red-1.png")
+    index.sync(progress=False)
+    assert kept() == sorted({row.hash for row in index.rows(limit=None)})
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    index.sync(progress=False)
+    index.forget(photos)
+    assert kept() == [] and index._session.store.newest("skipped").count_rows() == 0
+
+
 def test_a_file_that_was_only_touched_is_not_embedded(index, model, photos):
     os.utime(photos / "red-0.png", ns=(1, 1))
     assert counts(index.sync(progress=False)) == (0, 0, 0, 0, 12, 0)
