@@ -79,7 +79,7 @@ def _near(store: Store, snapshot: Snapshot, places: list[int]) -> list[list[int]
 
 def _agreed(snapshot: Snapshot, group: list[int]) -> list[list[int]]:
     """The parts of a group that hang together by cosines, of at least two pictures."""
-    vectors = np.stack([snapshot.vector(place) for place in group])
+    vectors = snapshot.vectors(group)
     alike = vectors @ vectors.T >= SAME_PICTURE
     left, parts = set(range(len(group))), []
     while left:

@@ -171,6 +171,10 @@ class ImageIndex:
         """`search` for each of several queries; all of them share one reading of the vectors."""
         if k < 1:
             raise ArgumentError(f"k is {k}; it must be at least 1.")
+        if isinstance(queries, str):
+            raise ArgumentError(
+                f"queries is {queries[:40]!r}; give a list of queries, or call search for a single one."
+            )
         asked = [query_of(query) for query in queries]
         return self._session.look(
             lambda snapshot: self._looker.search(snapshot, asked, k, where=where, all=all, thumbnails=self.thumbnails)

@@ -71,7 +71,7 @@ class Looker:
         scale = trained_scale(self._model())
         if scale is None or not len(found.places):
             return None
-        pictures = np.stack([snapshot.vector(place) for place in found.places.tolist()])
+        pictures = snapshot.vectors(found.places.tolist())
         return evidence(found.scores, pictures, self._captions(), scale)
 
     def _vectors(self, snapshot: Snapshot, queries: Sequence[Query]) -> Float[np.ndarray, "q d"]:

@@ -115,7 +115,8 @@ class Session:
             return work(snapshot)
         except DataError:
             self.forget_snapshot()
-            if self.snapshot().version == snapshot.version:
+            newest = self.snapshot()
+            if (newest.name, newest.version) == (snapshot.name, snapshot.version):
                 raise
         return work(self.snapshot())
 

@@ -157,7 +157,18 @@ class Snapshot:
         """The vector in a place."""
         if self.in_memory:
             return self.matrix[place]
-        return matrix_of(self.table.take_offsets([place]).select(["vector"]).to_arrow())[0]
+        return self.vectors([place])[0]
+
+    def vectors(self, places: Sequence[int]) -> Float[np.ndarray, "k d"]:
+        """The vectors in some places."""
+        if self.in_memory:
+            return self.matrix[list(places)]
+        rows = self._row_ids[list(places)]
+        query = self.table.take_row_ids(rows.tolist()).select(["vector"]).with_row_id()
+        found = self._store._guard(query.to_arrow)  # in an order of its own
+        order = np.argsort(found.column("_rowid").to_numpy().astype(np.int64))
+        ids = found.column("_rowid").to_numpy().astype(np.int64)
+        return matrix_of(found)[order[np.searchsorted(ids, rows, sorter=order)]]
 
     def best(self, queries: Float[np.ndarray, "q d"], k: int, where: str | None = None) -> Iterator[Found]:
         """The `k` best rows of each query."""

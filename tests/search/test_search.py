@@ -151,6 +151,11 @@ def test_many_queries_at_once_give_what_each_gives_alone(index, photos):
     assert index.search_many([]) == []
 
 
+def test_a_text_is_not_a_list_of_queries(index):
+    with pytest.raises(ArgumentError, match="queries is 'red'; give a list"):
+        index.search_many("red")
+
+
 def test_a_condition_leaves_scores_and_relevance_as_they_are(index):
     whole = {hit.id: (hit.score, hit.relevance) for hit in index.search("red", k=36, all=True)}
     some = index.search("red", k=36, where="name LIKE '%-0.png' OR name LIKE 'red-g%'", all=True)
@@ -250,6 +255,9 @@ def test_what_does_not_fit_into_memory_is_searched_approximately(photos, model, 
     approximate.sync(folder, progress=False)
     assert approximate._session.snapshot().table.list_indices()
     assert not exact._session.snapshot().table.list_indices()
+    places = np.random.default_rng(0).permutation(360).tolist()
+    ours, theirs = (it._session.snapshot().vectors(places) for it in (approximate, exact))
+    assert np.array_equal(ours, theirs)  # each in the place that was asked for
     for words in ("red", "blue and green", "orange"):
         ours, theirs = (it.search(words, k=20, all=True) for it in (approximate, exact))
         assert [hit.score for hit in ours] == pytest.approx([hit.score for hit in theirs], abs=1e-3)
