@@ -107,6 +107,16 @@ def test_a_link_that_came_later_is_not_followed_out(place):
             assert b'"error"' in body and str(outside).encode() not in body
 
 
+def test_what_lies_outside_is_read_only_where_it_may_be_what_was_indexed(place, monkeypatch):
+    photos, outside, image = place
+    read = []
+    monkeypatch.setattr("multimodal.web.originals.content_hash", lambda data: read.append(len(data)) or "other")
+    (photos / "red.png").unlink()
+    (photos / "red.png").symlink_to(outside / "secret.txt")
+    assert image("red.png")[0] == 409 and read == []
+    assert image("linked.png")[0] == 409 and len(read) == 1
+
+
 def test_a_link_whose_end_was_changed_is_not_followed(place):
     _, outside, image = place
     picture("purple").save(outside / "green.png")
