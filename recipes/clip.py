@@ -3,13 +3,19 @@
 Paper     CLIP, arXiv:2103.00020; leaving out patches: FLIP, arXiv:2212.00794; large batches on one device: the gradient
           cache, arXiv:2101.06983
 Run       python data/scenes/prepare.py
+          python recipes/clip.py fit --data.root data/scenes/images --data.batch_size 128 --trainer.max_epochs 8
+          --model.fresh.image "{dim: 128, depth: 4, heads: 4, patch: 8}"
+          --model.fresh.text "{dim: 128, depth: 2, heads: 4}" --model.fresh.dim 128 --model.fresh.size 48
+          --model.fresh.length 24 --model.fresh.vocabulary 300 --model.optimizer.lr 1e-3
 Your own  --data.root pairs.csv (or .jsonl, .parquet, tar shards, a folder with a .txt beside each image)
 Many GPUs --trainer.devices 8 --trainer.strategy ddp; the loss compares the pairs of all of them
 FLIP      --model.training.patch_drop 0.5, about half of the image tower's time
 Batches   --data.batch_size 4096 --model.training.micro_batch 256 compares 4,096 pairs with the memory of 256
 Hardware  ViT-B/32 at batch 256: one GPU with 24 GB; the scenes: two cores of a CPU
-Hours     not yet run
-Expected  not yet run
+Hours     0.04 for the scenes on two cores of an AMD EPYC; ViT-B/32: not yet run
+Expected  recall@1 among 400 scenes of combinations that training never showed, as `make demo` trains: a scene by its
+          words 48.3% (95% interval 43.8 to 52.9%), words by their scene 48.8%; chance 0.25%. Noto emoji by name, 1,184
+          drawings at 64 px and 60 epochs: 8.6% (4.8 to 12.9%) of 209 unseen ones, chance 0.5%. ViT-B/32: not yet run
 Small     python recipes/clip.py smoke          drawn scenes, about twenty seconds on a CPU
 """
 
