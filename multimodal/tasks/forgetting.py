@@ -20,7 +20,7 @@ from multimodal.backbone.lora import adapters, detach, merged_state_dict
 from multimodal.checkpoint.kinds import rebuilt
 from multimodal.errors import ArgumentError
 from multimodal.models.dual_encoder import DualEncoder
-from multimodal.tasks.pair_scores import mean_recall, score_batches
+from multimodal.tasks.pair_scores import split_recall
 
 Score = Callable[[DualEncoder], float]  # from 0 to 1, the higher the better
 
@@ -75,7 +75,7 @@ class ForgettingGuard(Callback):
         for step in range(self.steps + 1):
             part = step / self.steps
             plain.load_state_dict(between(self.before, after, part))
-            kept, learned = self.keep(plain), self._learned(trainer, pl_module, plain)
+            kept, learned = self.keep(plain), self._learned(trainer, plain)
             self.points.append({"part": part, "kept": kept, "learned": learned})
         best = chosen(self.points, self.max_forget)
         if adapters(model):
@@ -102,13 +102,10 @@ class ForgettingGuard(Callback):
         return plain.to(next(model.parameters()).device).eval()
 
     @staticmethod
-    def _learned(trainer: Trainer, task: Any, model: DualEncoder) -> float:
-        """Mean recall at 1, both ways, on the validation split; with several processes, of the parts that they have."""
+    def _learned(trainer: Trainer, model: DualEncoder) -> float:
+        """Mean recall at 1, both ways, on the validation split; 0 where there is none."""
         loaders = trainer.val_dataloaders
-        if not loaders:
-            return 0.0
-        recall = mean_recall(score_batches(model, loaders))
-        return float(trainer.strategy.reduce(torch.tensor(recall, device=task.device), reduce_op="mean"))  # pyright: ignore
+        return split_recall(model, loaders) if loaders else 0.0
 
     def _told(self, best: Mapping[str, float]) -> str:
         first, last = self.points[0], self.points[-1]

@@ -83,12 +83,17 @@ def mean_recall(scores: RetrievalScores) -> float:
     return (scores.image_to_text.recall(1) + scores.text_to_image.recall(1)) / 2
 
 
-def score_batches(model: DualEncoder, batches: Iterable[Any]) -> RetrievalScores:
-    """How well `model` finds images and captions of evaluation batches; see `data.pairs.batches.PairEvalBatch`."""
-    metric, device = PairScores(), device_of(model)
+def split_recall(model: DualEncoder, batches: Iterable[Any]) -> float:
+    """`mean_recall` of `model` on a split, of which `batches` are this process's; see `data.pairs.batches`.
+
+    As at validation, images and captions of all processes are compared: among fewer of them more would be found.
+    """
+    device = device_of(model)
+    metric = PairScores().to(device)
     with evaluating(model), torch.inference_mode():
         for batch in batches:
-            image = model.encode_images(batch["pixels"].to(device)).cpu()
-            text = model.encode_texts(batch["ids"].to(device), keep=batch["keep"].to(device)).cpu()
-            metric.update(image, text, batch["image"], batch["image"][batch["owner"]], batch["caption"])
-    return metric.scores()
+            image = model.encode_images(batch["pixels"].to(device))
+            text = model.encode_texts(batch["ids"].to(device), keep=batch["keep"].to(device))
+            index, owner = batch["image"].to(device), batch["image"][batch["owner"]].to(device)
+            metric.update(image, text, index, owner, batch["caption"].to(device))
+    return float(metric.compute()["recall"])
