@@ -47,9 +47,7 @@ class ContrastiveConfig:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ArgumentError(f"micro_batch is {self.micro_batch}; it must be at least 1, or None.")
         if self.locked == "image" and self.patch_drop:
-            raise ArgumentError(
-                "patch_drop and locked='image' exclude each other: the vectors of a locked tower are those of whole images."
-            )
+            raise ArgumentError("patch_drop and locked='image' exclude each other: a locked tower sees whole images.")
         if self.locked is not None and self.lora is not None:
             raise ArgumentError("locked and lora exclude each other: adapters are put into both towers.")
 

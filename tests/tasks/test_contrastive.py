@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from multimodal.backbone.lora import LoraConfig, adapters
 from multimodal.data.pairs.batches import caption_number
 from multimodal.errors import ArgumentError
+from multimodal.metrics import retrieval
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 
 
@@ -96,6 +97,39 @@ def test_the_gradient_cache_leaves_out_the_same_patches_both_times():
     assert after - loss == pytest.approx(expected, rel=0.1)
 
 
+def test_a_published_model_is_trained_in_training_mode_and_a_locked_tower_never():
+    """A model comes from `mm.load` in eval mode, in which the dropout of adapters would do nothing."""
+    task = ContrastiveTask(built().eval(), training=ContrastiveConfig(lora=LoraConfig(dropout=0.5)))
+    assert all(layer.dropout.training for layer in adapters(task.model).values())
+    model = built()
+    model.image.extra = torch.nn.BatchNorm1d(2)
+    task = ContrastiveTask(model.eval(), training=ContrastiveConfig(locked="image"))
+    assert model.text.training and not model.image.extra.training
+    task.eval()
+    task.train()
+    assert model.text.training and not model.image.extra.training
+
+
+def test_a_batch_of_one_pair_has_a_loss():
+    found = {}
+    for kind in ("clip", "siglip"):
+        model = built(kind)
+        training = ContrastiveConfig(micro_batch=1)
+        found[kind], slopes = trained(ContrastiveTask(model, training=training), batch_of(model, CAPTIONS[:1]))
+        assert all(slope.isfinite().all() for slope in slopes.values())
+    logit = plain(model, CAPTIONS[:1])
+    assert found["clip"] == pytest.approx(0.0, abs=1e-6)
+    assert found["siglip"] == pytest.approx(-F.logsigmoid(logit).item(), rel=1e-5)
+
+
+def test_images_that_cannot_be_read_are_named_at_the_end(capsys):
+    model = built()
+    task = ContrastiveTask(model)
+    trained(task, {**batch_of(model), "failed": ["b.png is broken", "a.png is gone"]})
+    task.on_train_end()
+    assert "2 images could not be read" in (told := capsys.readouterr().err) and "a.png is gone" in told
+
+
 @pytest.mark.parametrize("locked", ["image", "text"])
 def test_a_locked_tower_stays_as_it_is_and_the_other_learns_the_same(locked):
     model = built()
@@ -146,7 +180,16 @@ def test_adapters_are_trained_alone_and_folded_in():
 def test_leaving_out_patches_changes_training_and_not_validation():
     model = built()
     task = ContrastiveTask(model, training=ContrastiveConfig(patch_drop=0.5))
-    assert trained(task, batch_of(model))[0] != pytest.approx(trained(ContrastiveTask(model), batch_of(model))[0])
+    plain = ContrastiveTask(model)
+    assert trained(task, batch_of(model))[0] != pytest.approx(trained(plain, batch_of(model))[0])
+    everyone = torch.arange(len(CAPTIONS))
+    batch, vectors = {**batch_of(model), "image": everyone, "owner": everyone}, []
+    for one in (task, plain):
+        metrics = dict(one.eval().val_metrics.items())
+        with torch.no_grad():
+            one.count(batch, metrics)
+        vectors.append(torch.cat(metrics["pairs"].image))
+    assert torch.equal(*vectors)
 
 
 def test_the_scale_stays_within_clips_bounds():
@@ -165,6 +208,7 @@ def test_recall_is_that_of_all_pairs_whatever_the_batches():
     image, text = model.encode_images(pixels), model.embed_texts(captions)
     logits = image @ text.T
     own = torch.arange(12) % 6
+    wanted = retrieval(image, text, own).recalls()
     found = (own[logits.argmax(1)] == torch.arange(6)).float().mean()
     back = (logits.argmax(0) == own).float().mean()
 
@@ -184,8 +228,11 @@ def test_recall_is_that_of_all_pairs_whatever_the_batches():
             task.count(batch, metrics)
     scores = task.report(metrics)
     assert scores["image_to_text_recall@1"].item() == pytest.approx(found.item())
-    assert scores["text_to_image_recall@1"].item() == pytest.approx(back.item(), abs=0.1)  # one picture's count twice
-    assert scores["recall"].item() == pytest.approx((found.item() + scores["text_to_image_recall@1"].item()) / 2)
+    assert scores["text_to_image_recall@1"].item() == pytest.approx(back.item())
+    assert scores["recall"].item() == pytest.approx((found.item() + back.item()) / 2)
+    assert {name: scores[name].item() for name in wanted} == pytest.approx(wanted)
+    counted = metrics["pairs"].scores()
+    assert counted.image_to_text.candidates == len(counted.text_to_image.before) == 12
 
 
 def test_wrong_settings_are_refused():
@@ -195,3 +242,7 @@ def test_wrong_settings_are_refused():
         ContrastiveConfig(micro_batch=0)
     with pytest.raises(ArgumentError, match="exclude"):
         ContrastiveConfig(locked="image", lora=LoraConfig())
+    with pytest.raises(ArgumentError, match="whole images"):
+        ContrastiveConfig(locked="image", patch_drop=0.5)
+    with pytest.raises(ArgumentError, match="trunk is the image tower's"):
+        ContrastiveTask(built("one trunk"), training=ContrastiveConfig(locked="text"))
