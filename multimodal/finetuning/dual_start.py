@@ -13,7 +13,7 @@ from multimodal.errors import ArgumentError
 from multimodal.hub import load
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
-from multimodal.models.towers import ImageTower, ImageTowerConfig
+from multimodal.models.towers import ImageTowerConfig
 from multimodal.presets import Stack, ViT, clip, siglip
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_ranks import load_open_clip
@@ -69,7 +69,7 @@ def locked_image(
         ArgumentError: `source` is no model of images.
     """
     published = load(source, pretrained=pretrained, device="cpu", dtype="float32")
-    if isinstance(published, DualEncoder) and isinstance(published.image, ImageTower):
+    if isinstance(published, DualEncoder):
         tower, dim, transform = published.config.image, published.config.dim, published.config.transform
         state = published.image.state_dict()
     elif isinstance(published, Classifier):

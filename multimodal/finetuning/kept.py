@@ -13,6 +13,7 @@ import torch
 from multimodal.data.images.read import read_labeled_images
 from multimodal.data.images.samples import LabeledImages
 from multimodal.data.images.shards import read_bytes
+from multimodal.data.pairs.batches import caption_number
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.samples import Pair
 from multimodal.errors import ArgumentError, DataError
@@ -78,8 +79,7 @@ def pair_scores(model: DualEncoder, pairs: Sequence[Pair]) -> RetrievalScores:
     """
     vectors, read = _embedded(model, [pair.path for pair in pairs])
     captions = [(owner, text) for owner, place in enumerate(read) for text in pairs[place].captions]
-    numbers = {text: number for number, (_, text) in enumerate(captions)}
-    same = torch.tensor([numbers[text] for _, text in captions])
+    same = torch.tensor([caption_number(text) for _, text in captions])
     owner = torch.tensor([owner for owner, _ in captions])
     return retrieval(vectors, model.embed_texts([text for _, text in captions]), owner, same=same)
 

@@ -14,6 +14,8 @@ from multimodal.finetuning.dual_start import (
     locked_image,
     published_pair,
 )
+from multimodal.models.dual_encoder import DualEncoderConfig
+from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.similarity import SigmoidSimilarityConfig, SoftmaxSimilarityConfig
 
 FRESH = FreshTowersConfig(image=IMAGE, text=TEXT, dim=8, size=16, length=12, vocabulary=120)
@@ -50,6 +52,17 @@ def test_a_locked_tower_is_the_published_one(tmp_path):
     pair = built().eval()
     again = locked_image(save(pair, tmp_path / "clip"), CAPTIONS, FRESH).eval()
     torch.testing.assert_close(again.encode_images(pictures(2)), pair.encode_images(pictures(2)))
+
+
+def test_the_image_tower_of_open_clips_own_can_be_locked(monkeypatch):
+    text = built().config.text
+    tower = OpenClipImageConfig(architecture="RN50")
+    published = DualEncoderConfig(image=tower, text=text, dim=1024).build()
+    monkeypatch.setattr("multimodal.finetuning.dual_start.load", lambda *source, **options: published.eval())
+    model = locked_image("open_clip:RN50", CAPTIONS, FRESH)
+    assert model.width == 1024
+    for name, value in published.image.state_dict().items():
+        assert torch.equal(model.image.state_dict()[name], value), name
 
 
 def test_other_models_are_refused(tmp_path):

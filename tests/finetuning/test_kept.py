@@ -20,7 +20,7 @@ TEMPLATES = ("a photo of a {}", "the {}")
 def pairs(tmp_path):
     """Six pictures with a caption each, a broken one, and one whose caption another has too."""
     rows = []
-    for number, (pixels, caption) in enumerate(zip(pictures(7), [*CAPTIONS, CAPTIONS[0]], strict=True)):
+    for number, (pixels, caption) in enumerate(zip(pictures(7), [*CAPTIONS, CAPTIONS[0].upper()], strict=True)):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{number}.png")
         rows.append({"path": f"{number}.png", "caption": caption})
     (tmp_path / "broken.png").write_bytes(b"no picture")
@@ -34,9 +34,10 @@ def test_recall_is_that_of_the_pictures_that_can_be_read(pairs):
     scores = pair_scores(model, read_pairs(pairs).splits["train"])
     logits = model.embed_pixels(pictures(7)) @ model.embed_texts([*CAPTIONS, CAPTIONS[0]]).T
     right = torch.eye(7, dtype=torch.bool)
-    right[0, 6] = right[6, 0] = True  # one caption of two pictures
+    right[0, 6] = right[6, 0] = True  # one caption of two pictures, once in capitals
     found = torch.stack([row[logits[i].argmax()] for i, row in enumerate(right)]).float().mean()
     assert scores.image_to_text.recall(1) == pytest.approx(found.item(), abs=0.15)  # equal captions tie
+    assert scores.text_to_image.right.tolist() == [2, 1, 1, 1, 1, 1, 2]
     assert len(scores.image_to_text.before) == 7 and scores.text_to_image.candidates == 7
     assert 0 <= kept_score(pairs)(model) <= 1
 
