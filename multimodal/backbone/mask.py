@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -131,7 +132,7 @@ class Mask:
         found, seen = [], set()
         for row, numbers in enumerate(self.document.tolist()):
             bounds = [i for i in range(len(numbers)) if i == 0 or numbers[i] != numbers[i - 1]]
-            for start, stop in zip(bounds, [*bounds[1:], len(numbers)], strict=True):
+            for start, stop in pairwise([*bounds, len(numbers)]):
                 if (row, numbers[start]) in seen:
                     return ()  # a document in two pieces
                 seen.add((row, numbers[start]))

@@ -154,3 +154,14 @@ def test_names_of_wrapped_towers():
     text = OpenClipTextConfig(architecture="roberta-ViT-B-32", vocabulary=9, max_length=9)
     with pytest.raises(ArgumentError, match="The text tower of open_clip's roberta-ViT-B-32 is transformers'"):
         text.build(512)
+
+
+def test_a_text_of_padding_alone_does_not_fail():
+    """Alone or beside others it gets some vector, and theirs are as without it."""
+    model = built().eval()
+    ids = torch.randint(5, 20, (2, 5))
+    keep = torch.tensor([[True] * 5, [False] * 5])
+    assert model.encode_texts(ids, keep=torch.zeros_like(keep)).isfinite().all()
+    found = model.encode_texts(ids, keep=keep)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[:1], model.encode_texts(ids[:1]))
