@@ -56,6 +56,8 @@ class Similarity(nn.Module):
         super().__init__()
         if not config.scale > 0:
             raise ArgumentError(f"scale is {config.scale}; it must be above 0.")
+        if config.max_scale is not None and not config.max_scale >= 1:
+            raise ArgumentError(f"max_scale is {config.max_scale}; training keeps the scale from 1 on, so at least 1.")
         self.config = config
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
         self.bias = nn.Parameter(torch.tensor(bias)) if bias is not None else None

@@ -40,7 +40,8 @@ def filled(labels: Sequence[str], templates: Sequence[str]) -> Filled:
         raise ArgumentError(f"labels has {twice!r} twice; each class needs a name of its own.")
     wrong = next((template for template in templates if "{}" not in template), None)
     if not templates or wrong is not None:
-        raise ArgumentError(f"templates has {wrong!r}; each needs '{{}}' where the name goes, as 'a photo of a {{}}.'")
+        fault = "is empty" if wrong is None else f"has {wrong!r}"
+        raise ArgumentError(f"templates {fault}; each needs '{{}}' where the name goes, as 'a photo of a {{}}.'")
     return Filled(labels, [template.replace("{}", label) for label in labels for template in templates])
 
 

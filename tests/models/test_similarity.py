@@ -53,3 +53,9 @@ def test_logits_are_float32_whatever_the_weights_are():
 def test_a_scale_must_be_above_zero(scale):
     with pytest.raises(ArgumentError, match=r"scale is .*; it must be above 0"):
         SoftmaxSimilarityConfig(scale=scale).build()
+
+
+@pytest.mark.parametrize("limit", [0.5, -1.0, float("nan")])
+def test_the_limit_of_the_scale_is_not_below_its_least(limit):
+    with pytest.raises(ArgumentError, match=r"max_scale is .*; training keeps the scale from 1 on"):
+        SoftmaxSimilarityConfig(max_scale=limit).build()

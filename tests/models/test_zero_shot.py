@@ -31,7 +31,7 @@ def test_the_mean_of_unit_vectors_made_a_unit_vector():
         ([], ["{}"], r"labels is \[\]; give the name of at least one class"),
         (["cat", " "], ["{}"], "none that is empty"),
         (["cat", "dog", "cat"], ["{}"], "labels has 'cat' twice"),
-        (["cat"], [], "each needs '{}' where the name goes"),
+        (["cat"], [], "templates is empty; each needs '{}' where the name goes"),
         (["cat"], ["{}", "a photo"], "templates has 'a photo'; each needs"),
     ],
 )
