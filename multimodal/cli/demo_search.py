@@ -6,10 +6,13 @@ Training shows red circles, blue squares and things left of others, but no red c
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from multimodal.errors import DataError
 
 if TYPE_CHECKING:
     from multimodal.data.pairs.samples import Pair, PairedImages
@@ -43,8 +46,8 @@ def demo_search(out: Path, *, sizes: dict[str, int] = SIZES, epochs: int = EPOCH
 
     folder = _only(unseen, out / "unseen")
     print(f"\n7. multimodal index {folder} --model {out / 'clip'} --index {out / 'scenes.index'}\n", flush=True)
-    shutil.rmtree(out / "scenes.index", ignore_errors=True)  # of an earlier demo, whose model was another
-    with ImageIndex(out / "scenes.index", out / "clip") as index:
+    place = cleared(out / "scenes.index", r"\.?index\.json.*|.+\.lance|\.lock|\.writer")  # its model was another
+    with ImageIndex(place, out / "clip") as index:
         print(index.sync(folder))
         print("\n8. multimodal search: combinations that the model never saw.\n")
         for pair in _some(unseen):
@@ -111,10 +114,23 @@ def _tell_recall(model: DualEncoder, unseen: Sequence[Pair]) -> None:
 
 def _only(pairs: Sequence[Pair], folder: Path) -> Path:
     """The pictures of `pairs` alone, in `folder`."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    cleared(folder, r"test-\d+\.png").mkdir(parents=True)
     for pair in pairs:
         shutil.copy2(pair.path, folder)
+    return folder
+
+
+def cleared(folder: Path, own: str) -> Path:
+    """`folder`, removed if an earlier demo made it: if all names in it match the expression `own`.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    names = sorted(it.name for it in folder.iterdir()) if folder.is_dir() else []
+    other = next((name for name in names if not re.fullmatch(own, name)), None)
+    if other is not None:
+        raise DataError(f"{folder} holds {other!r}, which is not of an earlier demo; give another folder with --out.")
+    shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 

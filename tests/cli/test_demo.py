@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 import multimodal.finetuning
 from multimodal import cli
 from multimodal.cli import demo_search
 from multimodal.cli.demo import digits_model
+from multimodal.cli.demo_search import cleared
 from multimodal.errors import DataError
 
 
@@ -51,3 +53,15 @@ def test_the_digits_model_is_as_small_as_it_says():
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert 0.445e6 < parameters < 0.455e6
     assert model(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape == (2, 10)
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path):
+    folder = tmp_path / "unseen"
+    folder.mkdir()
+    (folder / "test-00001.png").write_bytes(b"x")
+    (folder / "my photo.png").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds 'my photo\.png', which is not of an earlier demo"):
+        cleared(folder, r"test-\d+\.png")
+    (folder / "my photo.png").unlink()
+    assert cleared(folder, r"test-\d+\.png") == folder and not folder.exists()
+    assert cleared(folder, r"test-\d+\.png") == folder
