@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import NamedTuple
 
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError, probe_image, read_reduced
 from multimodal.search.index import ImageIndex
-from multimodal.search.reading import SIDE, content_hash, thumbnail
+from multimodal.search.reading import SIDE, content_hash, read_file, thumbnail
 
 MAX_UPLOAD = 32 << 20  # bytes of one picture
 _MAX_KEPT = 128 << 20  # bytes of all
@@ -68,7 +69,9 @@ class Uploads:
                 self._kept.move_to_end(name)
                 return self._kept[name]
         if re.fullmatch("[0-9a-f]{32}", name):
-            for row in self._index.rows(f"hash = '{name}'", limit=1):
-                size = (row.width or 0, row.height or 0)
-                return Upload(name, *size, row.path.read_bytes(), self._index.thumbnail(row))
+            for row in self._index.rows(f"hash = '{name}'"):
+                with suppress(MediaError):  # gone or replaced since the last sync
+                    data = read_file(str(row.path))
+                    if content_hash(data) == name:
+                        return Upload(name, row.width or 0, row.height or 0, data, self._index.thumbnail(row))
         raise ArgumentError("The picture that was searched with is not here any more; drop it on the page again.")

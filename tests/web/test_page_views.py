@@ -133,6 +133,21 @@ def test_duplicates_stand_side_by_side(open_page):
     assert set(page.names()) == PURPLE and not page.tab.locator("#duplicates").is_visible()
 
 
+def test_duplicates_that_cannot_be_had_are_asked_for_once(open_page):
+    page = open_page(complaints=["409"])
+    asked = []
+
+    def refuse(route):
+        asked.append(route.request.url)
+        route.fulfill(status=409, json={"error": "The index is damaged."})
+
+    page.tab.route("**/api/duplicates*", refuse)
+    page.tab.click("#duplicates-link")
+    page.tab.wait_for_selector("#duplicates .lead:has-text('The index is damaged.')")
+    page.tab.wait_for_timeout(300)
+    assert len(asked) == 1
+
+
 def test_everything_can_be_done_with_keys(open_page, index):
     page = open_page()
     names = [row.name for row in index.rows(limit=None)]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from search.colour_embedder import picture
+from search.colour_embedder import ColourEmbedder, picture
 from starlette.testclient import TestClient
 from web_library import BASE, ODD, PURPLE, ask, id_of, names
 
@@ -90,6 +90,22 @@ def test_an_upload_that_is_in_the_index_outlives_the_server(index, library):
     another = TestClient(make_app(index), BASE)
     assert names(ask(another, image=name))[0] == "orange.tif"
     assert another.get(f"/upload/{name}").status_code == 200
+
+
+def test_an_upload_whose_picture_is_gone_is_asked_for_again(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("one", "two"):
+        (photos / f"{name}.png").write_bytes(png(picture("red")))
+    index = ImageIndex(tmp_path / "index", ColourEmbedder())
+    index.sync(photos, progress=False)
+    client = TestClient(make_app(index), BASE)
+    name = index.rows(limit=1)[0].hash
+    (photos / "one.png").unlink()
+    assert ask(client, image=name)["found"]  # the other file has the same bytes
+    picture("blue").save(photos / "two.png")
+    assert "drop it on the page again" in ask(client, 400, image=name)["error"]
+    assert client.get(f"/upload/{name}").status_code == 404
 
 
 def test_the_newest_uploads_are_kept(index):

@@ -30,7 +30,10 @@ export async function render() {
     lead.textContent = words(kind, answer);
     list.append(...answer.groups.map(group));
   };
-  const guarded = () => more().catch((error) => { if (mine === asked) lead.textContent = error.message; });
+  const guarded = () => more().catch((error) => {
+    found = 0; // else it is asked again at once, for as long as the end of the page is in sight
+    if (mine === asked) lead.textContent = error.message;
+  });
   await guarded();
   const watcher = new IntersectionObserver(async ([entry]) => {
     if (mine !== asked || shown >= found) watcher.disconnect();
