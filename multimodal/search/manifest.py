@@ -106,7 +106,8 @@ def signature(folder: Path) -> tuple[int, int, int] | None:
 
 def damaged(folder: Path, error: Exception) -> str:
     """The sentence about an index that cannot be read."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = re.sub(r",?\s*/\S+\.rs:\d+:\d+.*", "", " ".join(str(error).split()))  # where LanceDB was when it noticed
+    reason = reason[:200] or type(error).__name__
     return (
         f"The index {folder} is damaged ({reason}); restore the folder from a copy, or delete it and sync again: the "
         "pictures themselves are not in it."

@@ -74,7 +74,9 @@ def checked(clause: str) -> str:
 def refused(clause: str, error: Exception) -> ArgumentError:
     """The sentence about a clause whose words are right and which the database still does not understand."""
     reason = re.sub(r",?\s*/\S+\.rs:\d+:\d+.*", "", " ".join(str(error).split()))
-    reason = re.sub(r"^.*?(?:lance error: )?(?:Invalid (?:user )?input[:,] ?)", "", reason)[:200].rstrip(". ")
+    reason = re.sub(r"^.*?(?:lance error: )?(?:Invalid (?:user )?input[:,] ?|Arrow error: )", "", reason)[:200].rstrip(
+        ". "
+    )
     return ArgumentError(
         f'where is {_shown(clause)}, which is not a condition: {reason}. For example: "year >= 2024 AND path LIKE '
         "'%rome%'\"."

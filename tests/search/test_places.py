@@ -134,6 +134,7 @@ def test_damaged_tables(made, victim):
     with pytest.raises(DataError, match="is damaged") as error:
         ImageIndex(made).search("x", where="width > 3", all=True) if victim != "data" else ImageIndex(made).rows()
     one_sentence(error)
+    assert ".rs:" not in str(error.value)
 
 
 def test_places_that_are_no_index(tmp_path):

@@ -85,6 +85,7 @@ def test_every_function_that_is_allowed_exists(index):
         ("", "is empty"),
         ("   ", "is empty"),
         ("year >", "is not a condition"),
+        ("width / 0 > 1", "is not a condition: Divide by zero"),
         ("year", "is not a condition"),
         ("camera > 5 +", "is not a condition"),
         ("camera = 'x", "does not end"),
