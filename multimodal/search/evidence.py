@@ -41,5 +41,5 @@ def evidence(
     """
     from scipy.special import logsumexp
 
-    usual = logsumexp(scale * (pictures @ captions.T), axis=1, b=1 / len(captions)) if len(pictures) else 0.0
+    usual: Any = logsumexp(scale * (pictures @ captions.T), axis=1, b=1 / len(captions)) if len(pictures) else 0.0
     return scale * scores - usual
