@@ -134,7 +134,7 @@ def loss_memory(library: str, pairs: int, answers: Any) -> None:
         before = peak_mib()
         loss = criterion(image, text, scale)
     loss.backward()
-    answers.put((float(loss), peak_mib() - before))
+    answers.put((loss.item(), peak_mib() - before))
 
 
 def compare_memory(pairs: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ Small     python recipes/clip.py smoke          drawn scenes, about twenty secon
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, training_precision
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig
 
@@ -66,4 +66,9 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(clip, PairData, smoke=SMOKE, trainer={"max_epochs": 32, "gradient_clip_val": 1.0})
+    run(
+        clip,
+        PairData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 32, "gradient_clip_val": 1.0},
+    )

@@ -24,7 +24,7 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, published_pair
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, published_pair, training_precision
 from multimodal.finetuning.kept import kept_score
 from multimodal.presets import Stack, ViT
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
@@ -89,4 +89,9 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(clip_finetune, PairData, smoke=SMOKE, trainer={"max_epochs": 5, "gradient_clip_val": 1.0})
+    run(
+        clip_finetune,
+        PairData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 5, "gradient_clip_val": 1.0},
+    )

@@ -15,7 +15,7 @@ Small     python recipes/lit.py smoke          a frozen image model with fresh w
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.locked import LockedPairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, locked_image
+from multimodal.finetuning.dual_start import FreshTowersConfig, locked_image, training_precision
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig
 
@@ -61,4 +61,4 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(lit, LockedPairData, smoke=SMOKE, trainer={"max_epochs": 10})
+    run(lit, LockedPairData, smoke=SMOKE, trainer={"precision": training_precision(), "max_epochs": 10})

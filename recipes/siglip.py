@@ -13,7 +13,7 @@ Small     python recipes/siglip.py smoke          drawn scenes, about twenty sec
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_siglip
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_siglip, training_precision
 from multimodal.presets import Stack, ViT
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig
@@ -64,4 +64,9 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(siglip, PairData, smoke=SMOKE, trainer={"max_epochs": 32, "gradient_clip_val": 1.0})
+    run(
+        siglip,
+        PairData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 32, "gradient_clip_val": 1.0},
+    )

@@ -57,12 +57,10 @@ def demo_search(out: Path, *, sizes: dict[str, int] = SIZES, epochs: int = EPOCH
 def _learned(pairs: PairedImages, epochs: int) -> DualEncoder:
     """A CLIP trained on the scenes, by the task and the data that recipes/clip.py uses."""
     import lightning.pytorch as pl
-    import torch
 
     from multimodal.data.pairs.data_modules import PairedImageData
-    from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
+    from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, training_precision
     from multimodal.finetuning.progress_bar import ProgressBar
-    from multimodal.hub.placing import best_dtype, find_device
     from multimodal.presets import Stack, ViT
     from multimodal.tasks.contrastive import ContrastiveTask
     from multimodal.tasks.optimizer import OptimizerConfig
@@ -89,7 +87,7 @@ def _learned(pairs: PairedImages, epochs: int) -> DualEncoder:
         callbacks=[ProgressBar()],
         use_distributed_sampler=False,
         gradient_clip_val=1.0,
-        precision="bf16-mixed" if best_dtype(find_device("auto")) == torch.bfloat16 else "32-true",
+        precision=training_precision(),
     )
     trainer.fit(task, datamodule=data)
     return task.model.cpu().eval()

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-CHUNK = 2**24  # logits that exist at one time: 64 MiB in float32
+CHUNK = 2**22  # logits that exist at one time: 16 MiB in float32
 
 # Takes the logits (m B) of a block of rows, the places (m) of their own partners and the pairs that do not count (m B);
 # returns the sum of the losses, and puts the gradients of that sum in the place of the logits.

@@ -18,7 +18,7 @@ def fingerprint(model: nn.Module, config: Any, tokenizer: TextTokenizer | None) 
 
     Weights are rounded, because the same model gives nearly the same vectors in either number format.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     digest.update(json.dumps(to_plain(config), sort_keys=True).encode())
     if tokenizer is not None:
         settings = tokenizer.settings
@@ -27,5 +27,5 @@ def fingerprint(model: nn.Module, config: Any, tokenizer: TextTokenizer | None) 
         digest.update(name.encode())
         plain = tensor.detach().cpu()
         plain = plain.to(torch.bfloat16) if plain.is_floating_point() else plain
-        digest.update(plain.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        digest.update(plain.reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]

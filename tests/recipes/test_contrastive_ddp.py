@@ -18,6 +18,7 @@ ARGUMENTS = (
     "--model.optimizer.eps=1e-4",
     "--data.augment={scale: 1, flip: 0}",
     "--trainer.max_epochs=2",
+    "--trainer.precision=32-true",
 )
 
 
