@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -118,6 +119,6 @@ def _vocabulary(texts: Iterable[str], fresh: FreshTowersConfig) -> tuple[TextTok
     return tokenizer, end
 
 
-def training_precision() -> str:
+def training_precision() -> Literal["bf16-mixed", "32-true"]:
     """Lightning's name of the number format to train in: bf16 where the machine is fast at it, weights in float32."""
     return "bf16-mixed" if best_dtype(find_device("auto")) == torch.bfloat16 else "32-true"
