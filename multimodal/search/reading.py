@@ -107,8 +107,9 @@ def look(candidate: Candidate, data: bytes, transform: Any) -> UInt8[Tensor, "3 
     file.name = text_of(candidate.path)
     candidate.facts = header(file)
     image, box = read_reduced(file, min_side=_needed(transform))
-    candidate.jpeg = thumbnail(image, box)
-    tiny = np.asarray(image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC, box=box))
+    small = shrunk(image, box)
+    candidate.jpeg = thumbnail(small)
+    tiny = np.asarray(small.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC))
     candidate.tiny = tiny.tobytes()
     candidate.facts["perceptual"] = perceptual_hash(tiny)
     if hasattr(transform, "render"):
@@ -167,13 +168,18 @@ def header(file: io.BytesIO | bytes) -> dict[str, Any]:
         }
 
 
-def thumbnail(image: Image.Image, box: tuple[float, float, float, float]) -> bytes:
-    """A JPEG of what `box` holds of an RGB image, its longer side at most `SIDE`."""
+def shrunk(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """What `box` holds of an RGB image, its longer side at most `SIDE`."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = min(1.0, SIDE / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC, box=box)
+
+
+def thumbnail(small: Image.Image) -> bytes:
+    """The JPEG of a shrunk picture."""
     stream = io.BytesIO()
-    image.resize(size, Image.Resampling.BICUBIC, box=box).save(stream, "JPEG", quality=QUALITY)
+    small.save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from multimodal.errors import DataError
 from multimodal.media import MediaError, read_reduced
-from multimodal.search.reading import SIDE, thumbnail
+from multimodal.search.reading import SIDE, shrunk, thumbnail
 from multimodal.search.rows import Row
 from multimodal.search.table import THUMBNAILS, Store
 
@@ -43,4 +43,4 @@ def _cached(store: Store, hashes: set[str]) -> dict[str, bytes]:
 
 
 def _made(row: Row) -> bytes:
-    return thumbnail(*read_reduced(row.path, min_side=SIDE // 2))
+    return thumbnail(shrunk(*read_reduced(row.path, min_side=SIDE // 2)))

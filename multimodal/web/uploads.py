@@ -14,7 +14,7 @@ from typing import NamedTuple
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError, probe_image, read_reduced
 from multimodal.search.index import ImageIndex
-from multimodal.search.reading import SIDE, content_hash, read_file, thumbnail
+from multimodal.search.reading import SIDE, content_hash, read_file, shrunk, thumbnail
 
 MAX_UPLOAD = 32 << 20  # bytes of one picture
 _MAX_KEPT = 128 << 20  # bytes of all
@@ -47,7 +47,7 @@ class Uploads:
         """
         try:
             info = probe_image(data)
-            jpeg = thumbnail(*read_reduced(data, min_side=SIDE // 2))
+            jpeg = thumbnail(shrunk(*read_reduced(data, min_side=SIDE // 2)))
         except MediaError as error:
             raise MediaError(re.sub(r"^The image of \d+ bytes", "The picture", str(error))) from error
         found = Upload(content_hash(data), info.width, info.height, data, jpeg)
