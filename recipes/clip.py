@@ -9,7 +9,7 @@ Run       python data/scenes/prepare.py
           --model.fresh.length 24 --model.fresh.vocabulary 300 --model.optimizer.lr 1e-3
 Your own  --data.root pairs.csv (or .jsonl, .parquet, tar shards, a folder with a .txt beside each image)
 Many GPUs --trainer.devices 8 --trainer.strategy ddp; the loss compares the pairs of all of them
-FLIP      --model.training.patch_drop 0.5, about half of the image tower's time
+FLIP      --model.training.patch_drop 0.5 leaves out half of the patches; what that saves: not yet measured
 Batches   --data.batch_size 4096 --model.training.micro_batch 256 compares 4,096 pairs with the memory of 256
 Hardware  ViT-B/32 at batch 256: one GPU with 24 GB; the scenes: two cores of a CPU
 Hours     0.04 for the scenes on two cores of an AMD EPYC; ViT-B/32: not yet run
