@@ -94,10 +94,15 @@ class Backbone(nn.Module):
             context_keep: False at the context's padding.
 
         Raises:
-            ArgumentError: a context without cross-attention or the reverse, or more tokens than the cache holds.
+            ArgumentError: a context without cross-attention or the reverse, more tokens than the cache holds, or a
+                cache or packed documents where there are convolutions, which would look across their borders.
         """
         if (context is None) != (self.config.block.cross_attention is None):
             raise ArgumentError("A backbone with cross-attention needs `context`, and only such a backbone takes one.")
+        if self.config.block.convolution is not None and (cache is not None or mask.document is not None):
+            raise ArgumentError(
+                "Blocks with a convolution take neither a cache nor packed documents: give rows of their own."
+            )
         if cache is None and context is None and self._leaves_out_padding(mask, x):
             return self._packed(x, mask, positions)
         t = x.shape[1]
@@ -109,6 +114,7 @@ class Backbone(nn.Module):
             block = self.blocks[0 if self.config.shared else layer]
             store = cache.layers[layer] if cache is not None else None
             parts = {"scores": scores, "rotary": rotary, "context": context, "context_scores": context_scores}
+            parts["keep"] = mask.keep
             if self.checkpointing and self.training:
                 x = checkpoint(block, x, use_reentrant=False, cache=store, **parts)  # pyright: ignore
             else:
@@ -132,7 +138,7 @@ class Backbone(nn.Module):
         others = (mask.window, mask.steps, mask.document, mask.graph)
         if mask.keep is None or any(other is not None for other in others) or torch.compiler.is_compiling():
             return False
-        by_row = self.training and self.config.drop_path > 0.0
+        by_row = (self.training and self.config.drop_path > 0.0) or self.config.block.convolution is not None
         return x.device.type == "cpu" and not by_row and (self.position is None or isinstance(self.position, Rotary))
 
     def _packed(self, x: Float[Tensor, "b t d"], mask: Mask, positions: Tensor | None) -> Float[Tensor, "b t d"]:

@@ -132,7 +132,8 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
     for number, line in enumerate(lines, 1):
         try:
             token, rank = line.split()
-            ranks[base64.b64decode(token, validate=True)] = int(rank)
+            strict = token != b"="  # Whisper's multilingual file ends with a token of no bytes, written so
+            ranks[base64.b64decode(token, validate=strict)] = int(rank)
         except ValueError as error:  # binascii.Error is one
             raise DataError(f"{path}, line {number}: not a token in base64 and its rank.") from error
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
