@@ -1,7 +1,7 @@
 """Spectrograms to tokens: Whisper's convolutional stem, and the Conformer's subsampling.
 
-A spectrogram cut into patches, as AST has it, is a picture of one channel: `image.py` does that, with a `stride` smaller
-than the patch for overlapping ones. Waveforms become spectrograms in `audio_features.py`.
+A spectrogram cut into patches, as AST has it, is a picture of one channel: `image.py` does that, with a `stride`
+smaller than the patch for overlapping ones. Waveforms become spectrograms in `audio_features.py`.
 
 Both stems set padding to zero before each convolution, so that a clip gives the same tokens alone and in a batch.
 
@@ -26,7 +26,7 @@ from multimodal.tokenizers.tokens import Tokens
 
 @dataclass(frozen=True, kw_only=True)
 class ConvStemConfig:
-    """Two convolutions along time, the second with stride 2, and sinusoidal positions: a token every 20 ms (Whisper)."""
+    """Two convolutions along time, the second with stride 2, and sinusoidal positions: a token each 20 ms (Whisper)."""
 
     positions: int = 1500  # tokens of the window that the model was trained on: 30 s
 
