@@ -8,8 +8,8 @@ batches of like size, which saves padding.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence, Sized
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,28 +20,13 @@ from multimodal.errors import DataError
 POOL = 50  # batches of a shuffled order among which items of like size are brought together
 
 
-class EpochOrder(Sampler[list[tuple[int, int]]]):
-    """The batches of one epoch, as lists of (epoch, index) for the dataset.
+class Order(Sampler[list[tuple[int, int]]]):
+    """The batches of one epoch for one process, as lists of (epoch, index) for the dataset.
 
-    With `sizes`, a shuffled order is cut into pools of 50 batches, each pool sorted by size and its batches shuffled:
-    every item still comes once an epoch, in other company each time.
+    A subclass says what the batches of `epoch` are, and where a checkpoint of other batches stands among them.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        drop_last: bool,
-        seed: int,
-        rank: int,
-        world: int,
-        sizes: Sequence[int] | None = None,
-    ) -> None:
-        self.length, self.batch_size, self.shuffle, self.drop_last = length, batch_size, shuffle, drop_last
-        self.seed, self.rank, self.world = seed, rank, world
-        self.sizes = None if sizes is None else torch.tensor(sizes)
+    def __init__(self) -> None:
         self.start = 0  # batches to leave out at the front
         self.asked = 0  # the epoch that the trainer counts
         self.shift = 0  # what it counted too much
@@ -59,13 +44,60 @@ class EpochOrder(Sampler[list[tuple[int, int]]]):
         self.asked = epoch
 
     def __len__(self) -> int:
+        """Batches of this rank in an epoch; the same in each."""
+        raise NotImplementedError
+
+    def batches(self) -> list[list[int]]:
+        """Indices of the items of each batch of this rank in `epoch`."""
+        raise NotImplementedError
+
+    def marks(self) -> dict[str, int]:
+        """What a checkpoint keeps beside the number of batches, so that `done` understands it under other settings."""
+        raise NotImplementedError
+
+    def done(self, state: dict[str, int]) -> int:
+        """Batches of this order that a checkpoint's `state` has behind it."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        # A list, not a generator: `start` counts at the call and not when the first batch is asked for.
+        return iter([[(self.epoch, i) for i in batch] for batch in self.batches()[self.start :]])
+
+
+class EpochOrder(Order):
+    """Batches of `batch_size` items.
+
+    With `sizes`, a shuffled order is cut into pools of 50 batches, each pool sorted by size and its batches shuffled:
+    every item still comes once an epoch, in other company each time.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        sizes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.length, self.batch_size, self.shuffle, self.drop_last = length, batch_size, shuffle, drop_last
+        self.seed, self.rank, self.world = seed, rank, world
+        self.sizes = None if sizes is None else torch.tensor(sizes)
+        self.step = batch_size * world  # items of one batch of all processes
+
+    def __len__(self) -> int:
         """Batches of this rank in an epoch."""
         if self.drop_last:
-            return max(self.length // (self.batch_size * self.world), min(1, self.length // self.world))
+            return max(self.length // self.step, min(1, self.length // self.world))
         mine = len(range(self.rank, self.length, self.world))
         return -(-mine // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def batches(self) -> list[list[int]]:
+        """Every n-th place of the epoch's order, in batches."""
         order = torch.arange(self.length)
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
@@ -73,16 +105,25 @@ class EpochOrder(Sampler[list[tuple[int, int]]]):
             if self.sizes is not None:
                 order = self._by_size(order, self.sizes, generator)
         mine = order[self.rank :: self.world].tolist()
-        # A list, not a generator: `start` counts at the call and not when the first batch is asked for.
-        batches = [mine[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(len(self))]
-        return iter([[(self.epoch, i) for i in batch] for batch in batches[self.start :]])
+        return [mine[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(len(self))]
+
+    def marks(self) -> dict[str, int]:
+        """The items of a step."""
+        return {"step": self.step}
+
+    def done(self, state: dict[str, int]) -> int:
+        """With batches of another size or another number of processes, a part of a batch may come again.
+
+        None is left out then, unless `sizes` bring the items into another order.
+        """
+        items = state["given"] * state.get("step", self.step)  # older checkpoints have neither this nor an epoch
+        return items // self.step if items < self.length else len(self)
 
     def _by_size(self, order: Tensor, sizes: Tensor, generator: torch.Generator) -> Tensor:
-        step = self.batch_size * self.world  # items of one batch of all ranks
-        whole = len(order) // step * step  # the rest is left as it is: sorted, it would always be the longest items
+        whole = len(order) // self.step * self.step  # the rest stays as it is: sorted, it would be the longest items
         pieces = []
-        for pool in order[:whole].split(POOL * step):
-            batches = pool[sizes[pool].argsort(stable=True)].view(-1, step)
+        for pool in order[:whole].split(POOL * self.step):
+            batches = pool[sizes[pool].argsort(stable=True)].view(-1, self.step)
             pieces.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
         return torch.cat([*pieces, order[whole:]])
 
@@ -91,7 +132,7 @@ def _next(iterator: Iterator[Any]) -> Any:
     """The next batch, or None; what a worker process raised keeps its sentence and loses its traceback.
 
     Raises:
-        DataError: no image can be read any more, or a worker process was killed.
+        DataError: no item can be read any more, or a worker process was killed.
     """
     try:
         return next(iterator, None)
@@ -111,30 +152,13 @@ class ResumableLoader:
     def __init__(
         self,
         dataset: Dataset[Any],
+        order: Order,
         *,
-        batch_size: int,
         collate: Callable[[Sequence[Any]], Any],
-        shuffle: bool = False,
-        drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
-        sizes: Sequence[int] | None = None,
     ) -> None:
-        order = EpochOrder(
-            len(cast(Sized, dataset)),
-            batch_size,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            seed=seed,
-            rank=rank,
-            world=world,
-            sizes=sizes,
-        )
         self.sampler = self.batch_sampler = order  # so Lightning finds `set_epoch`, and no shuffling to undo
-        self.batch_size, self._step = batch_size, batch_size * world  # items of one batch of all processes
         self.loader = DataLoader(
             dataset,
             batch_sampler=order,
@@ -171,15 +195,11 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: read by Lightning when it saves a checkpoint."""
-        return {"given": self.given, "epoch": self.sampler.epoch, "shift": self.sampler.shift, "step": self._step}
+        order = self.sampler
+        return {"given": self.given, "epoch": order.epoch, "shift": order.shift, **order.marks()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there at the next iteration.
-
-        With batches of another size or another number of processes, a part of a batch may come again; none is left out,
-        unless `sizes` bring the items into another order then.
-        """
-        items = state["given"] * state.get("step", self._step)  # older checkpoints have neither this nor an epoch
-        self._skip = items // self._step if items < self.sampler.length else len(self)
+        """Go on from there at the next iteration; what differs under other settings is said by the order's `done`."""
+        self._skip = self.sampler.done(state)
         self._epoch = state.get("epoch")
         self.sampler.shift = state.get("shift", 0)

@@ -12,7 +12,7 @@ from typing import Any, cast
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
-from multimodal.data.loader import ResumableLoader
+from multimodal.data.loader import EpochOrder, Order, ResumableLoader
 from multimodal.errors import DataError
 
 
@@ -40,9 +40,25 @@ class ResumableData(LightningDataModule):
 
         With `sizes` of the items, batches are made of items of like size (see `EpochOrder`).
         """
-        world = self.trainer.world_size if self.trainer else 1
-        batch = max(1, min(self.batch_size, len(cast(Any, dataset)) // world))
-        self._training = self._loader(dataset, collate, batch_size=batch, shuffle=True, drop_last=True, sizes=sizes)
+        count = self._shared(dataset, "training")
+        batch = max(1, min(self.batch_size, count // self.world))
+        order = EpochOrder(
+            count,
+            batch,
+            shuffle=True,
+            drop_last=True,
+            seed=self.seed,
+            rank=self.rank,
+            world=self.world,
+            sizes=sizes,
+        )
+        return self.training_in(order, dataset, collate)
+
+    def training_in(
+        self, order: Order, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]
+    ) -> ResumableLoader:
+        """The training loader in an order of one's own, standing where a checkpoint left it."""
+        self._training = self._loader(dataset, collate, order)
         if self._resume is not None:
             self._training.load_state_dict(self._resume)
             self._resume = None
@@ -50,7 +66,26 @@ class ResumableData(LightningDataModule):
 
     def evaluation(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]) -> ResumableLoader:
         """Every item, in order."""
-        return self._loader(dataset, collate, batch_size=self.batch_size)
+        count = self._shared(dataset, "validation or test")
+        return self.evaluation_in(
+            EpochOrder(count, self.batch_size, rank=self.rank, world=self.world), dataset, collate
+        )
+
+    def evaluation_in(
+        self, order: Order, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]
+    ) -> ResumableLoader:
+        """A loader of what is not trained on, in an order of one's own."""
+        return self._loader(dataset, collate, order)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among `world`."""
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def world(self) -> int:
+        """Processes that share the items."""
+        return self.trainer.world_size if self.trainer else 1
 
     def state_dict(self) -> dict[str, int]:
         """Where the training loader stands.
@@ -64,31 +99,24 @@ class ResumableData(LightningDataModule):
         """Go on from there with the next training loader."""
         self._resume = state_dict or None
 
-    def _loader(
-        self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any], **options: Any
-    ) -> ResumableLoader:
-        """A loader for this process.
+    def _shared(self, dataset: Dataset[Any], split: str) -> int:
+        """The number of items.
 
         Raises:
-            DataError: there are fewer items than processes.
+            DataError: there are fewer than processes.
         """
-        trainer = self.trainer
-        count, world = len(cast(Any, dataset)), trainer.world_size if trainer else 1
-        if count < world:
+        count = len(cast(Any, dataset))
+        if count < self.world:
             raise DataError(
-                f"The {'training' if options.get('shuffle') else 'validation or test'} split has {count} of its items "
-                f"for {world} processes, and each needs one: give it more data, or the training fewer devices."
+                f"The {split} split has {count} of its items for {self.world} processes, and each needs one: give it "
+                "more data, or the training fewer devices."
             )
-        return ResumableLoader(
-            dataset,
-            collate=collate,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world=world,
-            workers=self.workers,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
-            **options,
-        )
+        return count
+
+    def _loader(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any], order: Order) -> ResumableLoader:
+        trainer = self.trainer
+        pin = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        return ResumableLoader(dataset, order, collate=collate, workers=self.workers, pin_memory=pin)
 
 
 def default_workers() -> int:

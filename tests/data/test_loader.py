@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset, Subset
 
-from multimodal.data.loader import ResumableLoader
+from multimodal.data.loader import EpochOrder, ResumableLoader
 from multimodal.data.resumable import ResumableData
 from multimodal.errors import DataError
 
@@ -21,7 +21,10 @@ class Places(Dataset):
 
 def loader(**options):
     options = {"batch_size": 4, "shuffle": True, "seed": 3, **options}
-    return ResumableLoader(Places(), collate=list, **options)
+    workers = options.pop("workers", 0)
+    return ResumableLoader(
+        Places(), EpochOrder(23, options.pop("batch_size"), **options), collate=list, workers=workers
+    )
 
 
 def indices(batches):

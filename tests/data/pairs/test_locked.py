@@ -8,7 +8,7 @@ from test_pair_data import CAPTIONS, TRANSFORM, pairs, tokenizer  # noqa: F401  
 from tiny_dual_encoders import built
 
 from multimodal.data.images.augment import AugmentConfig
-from multimodal.data.loader import ResumableLoader
+from multimodal.data.loader import EpochOrder, ResumableLoader
 from multimodal.data.pairs import dataset
 from multimodal.data.pairs.batches import CaptionConfig
 from multimodal.data.pairs.data_modules import PairData
@@ -42,7 +42,7 @@ def test_a_known_image_is_not_read_again(pairs, tokenizer):  # noqa: F811
 def test_processes_that_read_see_what_becomes_known(pairs, tokenizer):  # noqa: F811
     locked = LockedPairDataset(pairs, TRANSFORM.build(), training=True).share()
     collate = LockedPairCollator(CaptionConfig().build(tokenizer))
-    loader = ResumableLoader(locked, batch_size=len(CAPTIONS), collate=collate, workers=1)
+    loader = ResumableLoader(locked, EpochOrder(len(locked), len(CAPTIONS)), collate=collate, workers=1)
     assert not next(iter(loader))["known"].any()
     locked.known[1] = True
     loader.sampler.set_epoch(1)
