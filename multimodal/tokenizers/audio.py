@@ -59,13 +59,17 @@ AudioStemConfig: TypeAlias = ConvStemConfig | SubsamplingConfig
 class ConvStem(nn.Module):
     """gelu(conv(gelu(conv(mel)))) + positions."""
 
+    positions: Tensor
+
     def __init__(self, config: ConvStemConfig, dim: int, mels: int) -> None:
         super().__init__()
         self.config, self.mels = config, mels
         self.conv1 = nn.Conv1d(mels, dim, 3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
         # So that the longest wave is 2π · 10,000 places: Whisper divides by the number of frequencies less one.
-        self.position = SinusoidalPositionConfig(base=10_000.0 ** (dim / (dim - 2))).build(dim, (config.positions,))
+        sinusoids = SinusoidalPositionConfig(base=10_000.0 ** (dim / (dim - 2))).build(dim, (config.positions,))
+        # Saved with the weights: published ones are rounded to half precision, and some were trained on.
+        self.register_buffer("positions", sinusoids.table)
 
     def forward(self, mel: Float[Tensor, "b m t"], keep: Bool[Tensor, "b t"] | None = None) -> Tokens:
         """A token for every two frames; `keep` is False at padding, on the right.
@@ -82,7 +86,7 @@ class ConvStem(nn.Module):
                 f"tokens ({self.config.positions / 50:g} s) at a time. Cut the recording, or use `transcribe`."
             )
         x = x.transpose(1, 2)
-        x = x + self.position((self.config.positions,))[: x.shape[1]].to(x.dtype)
+        x = x + self.positions[: x.shape[1]].to(x.dtype)
         return Tokens(x=x, runs=((x.shape[1], False),), keep=None if keep is None else keep[:, ::2])
 
 
