@@ -4,9 +4,10 @@ Files and PIL images become pixels in `image_transform.py`; this file starts whe
 
 Any image size works. Where the patches do not divide it, zeros (the mean colour, once normalised) are added at the
 right and the bottom, or the rest is cut off there. A learned grid of positions is resized to the image's own grid.
+Patches may overlap, as those of a spectrogram do (a picture of one channel: `audio_transform.py`).
 
 Axes: b batch · c channels · H, W pixels · h, w patches · p prefix tokens · t = p + h w · d model width
-Refs: ViT arXiv:2010.11929 · registers arXiv:2309.16588
+Refs: ViT arXiv:2010.11929 · registers arXiv:2309.16588 · overlapping patches (AST) arXiv:2104.01778
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class ImageTokenizerConfig:
 
     size: tuple[int, int] = (224, 224)  # pixels (height, width) that the positions are made for
     patch: tuple[int, int] = (16, 16)  # pixels (height, width) of one patch
+    stride: tuple[int, int] | None = None  # pixels from one patch to the next; None: those of a patch, no overlap
     channels: int = 3
     bias: bool = True  # of the patch projection; CLIP has none
     remainder: Literal["pad", "cut"] = "pad"  # what is done where the patches do not divide the image
@@ -43,10 +45,19 @@ class ImageTokenizerConfig:
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w): patches along the height and the width of an image of `size`."""
-        (height, width), (ph, pw) = self.size, self.patch
+        return self.grid_of(*self.size)
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """Pixels (height, width) from one patch to the next."""
+        return self.stride or self.patch
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w): patches along the height and the width of an image of that many pixels."""
+        (ph, pw), (sh, sw) = self.patch, self.step
         if self.remainder == "cut":
-            return height // ph, width // pw
-        return -(-height // ph), -(-width // pw)
+            return (height - ph) // sh + 1, (width - pw) // sw + 1
+        return max(0, -((ph - height) // sh)) + 1, max(0, -((pw - width) // sw)) + 1
 
     def build(self, dim: int) -> ImageTokenizer:
         """An `ImageTokenizer` that gives tokens of width `dim`."""
@@ -58,12 +69,13 @@ class ImageTokenizer(nn.Module):
 
     def __init__(self, config: ImageTokenizerConfig, dim: int) -> None:
         super().__init__()
-        if min(*config.patch, *config.size, config.channels) < 1:
+        if min(*config.patch, *config.step, *config.size, config.channels) < 1:
             raise ArgumentError(
-                f"size={config.size}, patch={config.patch} and channels={config.channels} must be positive."
+                f"size={config.size}, patch={config.patch}, stride={config.stride} and channels={config.channels} must "
+                "be positive."
             )
         self.config = config
-        self.patches = nn.Conv2d(config.channels, dim, config.patch, stride=config.patch, bias=config.bias)
+        self.patches = nn.Conv2d(config.channels, dim, config.patch, stride=config.step, bias=config.bias)
         self.prefix = nn.Parameter(torch.empty(config.prefix, dim)) if config.prefix else None
         learned = config.prefix and config.prefix_positions and config.position is not None
         self.prefix_position = nn.Parameter(torch.empty(config.prefix, dim)) if learned else None
@@ -89,9 +101,8 @@ class ImageTokenizer(nn.Module):
         """
         if pixels.shape[1] != self.config.channels:
             raise ArgumentError(f"pixels have {pixels.shape[1]} channels; the model takes {self.config.channels}.")
-        (height, width), (ph, pw) = pixels.shape[-2:], self.config.patch
-        if self.config.remainder == "pad" and (height % ph or width % pw):
-            pixels = F.pad(pixels, (0, -width % pw, 0, -height % ph))  # the convolution itself cuts
+        if self.config.remainder == "pad":  # the convolution itself cuts
+            pixels = self._padded(pixels)
         x = self.patches(pixels)  # b d h w
         grid = (x.shape[-2], x.shape[-1])
         x = x.flatten(2).transpose(1, 2)  # b t d
@@ -106,6 +117,13 @@ class ImageTokenizer(nn.Module):
             positions=self._places(grid, x.device),
             prefix=self.config.prefix,
         )
+
+    def _padded(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c Y X"]:
+        """With zeros at the bottom and the right, so that the last patches end where the image does."""
+        (height, width), (ph, pw), (sh, sw) = pixels.shape[-2:], self.config.patch, self.config.step
+        h, w = self.config.grid_of(height, width)
+        more = ((h - 1) * sh + ph - height, (w - 1) * sw + pw - width)
+        return F.pad(pixels, (0, more[1], 0, more[0])) if any(more) else pixels
 
     def _places(self, grid: tuple[int, int], device: torch.device) -> Float[Tensor, "1 t 2"]:
         reference = self.config.reference_grid or grid

@@ -126,3 +126,56 @@ def test_bfloat16():
     low = model.to(torch.bfloat16)(x.to(torch.bfloat16)).x
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), half, atol=0.2, rtol=0.05)
+
+
+def overlapping(model, pixels):
+    """The patch tokens before positions, each patch cut out at multiples of the stride."""
+    (ph, pw), (sh, sw) = model.config.patch, model.config.step
+    h, w = model.config.grid_of(*pixels.shape[-2:])
+    rows = [
+        pixels[:, :, y * sh : y * sh + ph, x * sw : x * sw + pw].flatten(1) @ model.patches.weight.flatten(1).T
+        for y in range(h)
+        for x in range(w)
+    ]
+    return torch.stack(rows, 1) + model.patches.bias
+
+
+@pytest.mark.parametrize("stride", [(4, 2), (3, 1), (2, 2), (5, 3)])
+@pytest.mark.parametrize("size", [(8, 12), (11, 13), (4, 2), (3, 1)])
+def test_strided_patches_row_by_row_with_zeros_behind_the_image(stride, size):
+    model = tokenizer(stride=stride, channels=1, prefix=0)
+    pixels = torch.randn(2, 1, *size)
+    h, w = model.config.grid_of(*size)
+    filled = F.pad(pixels, (0, 20, 0, 20))
+    for cut, (ph, sh) in (((h, size[0]), (4, stride[0])), ((w, size[1]), (2, stride[1]))):
+        count, side = cut
+        assert (count - 1) * sh + ph >= side, "the patches reach the end"
+        assert count == 1 or (count - 2) * sh + ph < side, "and one fewer would not"
+    (ph, pw), (sh, sw) = model.config.patch, stride
+    whole = filled[:, :, : (h - 1) * sh + ph, : (w - 1) * sw + pw]
+    config = model.config
+    expected = overlapping(model, whole) + model.position((h, w))
+    torch.testing.assert_close(model(pixels).x, expected)
+    assert config.grid == config.grid_of(8, 12)
+
+
+def test_strided_patches_may_leave_out_the_rest():
+    model = tokenizer(stride=(3, 2), channels=1, prefix=2, remainder="cut", size=(9, 13))
+    assert model.config.grid == (2, 6)
+    pixels = torch.randn(1, 1, 9, 13)
+    tokens = model(pixels)
+    torch.testing.assert_close(tokens.x[:, 2:], overlapping(model, pixels[:, :, :7, :12]) + model.position.weight)
+    assert tokens.positions.shape == (1, 14, 2)
+
+
+def test_a_stride_of_the_patch_is_none_at_all():
+    plain, strided = tokenizer(), tokenizer(stride=(4, 2))
+    strided.load_state_dict(plain.state_dict())
+    pixels = torch.randn(2, 3, 7, 9)
+    assert torch.equal(plain(pixels).x, strided(pixels).x)
+    assert plain.config.grid_of(7, 9) == strided.config.grid_of(7, 9) == (2, 5)
+
+
+def test_a_stride_must_be_positive():
+    with pytest.raises(ArgumentError, match=r"stride=\(0, 2\)"):
+        tokenizer(stride=(0, 2))
