@@ -1,10 +1,11 @@
 """Finding media files below a folder, and opening one without surprises: links that loop, pipes, folders, no rights.
 
-Not here: what a file contains (`opening.py`).
+Not here: what a file contains (`opening.py`, `audio_opening.py`).
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,28 @@ IMAGE_SUFFIXES = frozenset(
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
         *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
         *(".heic", ".heif", ".jxl", ".svg"),  # mostly unreadable; listed so that they are reported, not passed over
+    ]
+)
+AUDIO_SUFFIXES = frozenset(
+    [
+        *(
+            ".wav",
+            ".wave",
+            ".w64",
+            ".rf64",
+            ".flac",
+            ".ogg",
+            ".oga",
+            ".opus",
+            ".mp3",
+            ".mpga",
+            ".aif",
+            ".aiff",
+            ".aifc",
+        ),
+        *(".au", ".snd", ".caf", ".sph"),
+        *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".mka", ".aac", ".wma", ".wmv", ".asf"),
+        *(".avi", ".flv", ".amr"),  # this row and the one above need PyAV; videos are listed for their sound
     ]
 )
 _JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}  # lower case
@@ -39,6 +62,19 @@ def find_images(root: str | Path) -> list[Path]:
     Raises:
         MediaError: `root`, or a folder below it, cannot be listed.
     """
+    return _find(root, IMAGE_SUFFIXES)
+
+
+def find_audio(root: str | Path) -> list[Path]:
+    """Everything below `root` that is named like a recording or a video, in the manner of `find_images`.
+
+    Raises:
+        MediaError: `root`, or a folder below it, cannot be listed.
+    """
+    return _find(root, AUDIO_SUFFIXES)
+
+
+def _find(root: str | Path, suffixes: frozenset[str]) -> list[Path]:
     found: list[Path] = []
     folders: list[Path] = [Path(root)]
     links: list[Path] = []
@@ -63,7 +99,7 @@ def find_images(root: str | Path) -> list[Path]:
                 links.append(path)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif path.suffix.lower() in IMAGE_SUFFIXES:
+            elif path.suffix.lower() in suffixes:
                 found.append(path)
     return sorted(found, key=Path.as_posix)
 
@@ -84,7 +120,18 @@ def open_file(path: Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         raise MediaError(f"{shown(path)} cannot be opened: {_reason(error)}.") from error
     what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-    raise MediaError(f"{shown(path)} is {what}, not an image file.")
+    raise MediaError(f"{shown(path)} is {what}, not a file.")
+
+
+def text_start(prefix: bytes) -> str | None:
+    """How the file begins, when its first bytes are text and no media: often a page saved under a wrong name."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(prefix)  # the last character may be cut
+    except UnicodeDecodeError:
+        return None
+    if not all(character.isprintable() or character.isspace() for character in text):
+        return None
+    return text.strip()[:30]
 
 
 def shown(path: str | Path) -> str:

@@ -6,7 +6,6 @@ them by one rule, `MAX_PIXELS`) and tries every format it knows, among them some
 
 from __future__ import annotations
 
-import codecs
 import io
 import struct
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from multimodal.media.files import MediaError, open_file, shown
+from multimodal.media.files import MediaError, open_file, shown, text_start
 
 MAX_PIXELS = 200_000_000  # the largest phone sensor; 0.8 GB decoded
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM", "JPEG2000", "HEIF", "JXL")  # last two: plugins
@@ -112,13 +111,8 @@ def _foreign(prefix: bytes) -> str | None:
         return "is a JPEG XL picture, for which Pillow has no decoder; convert it to JPEG or PNG"
     if b"<svg" in prefix.lower():
         return "is an SVG drawing, which has no pixels; export it as PNG"
-    try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(prefix)  # the last character may be cut
-    except UnicodeDecodeError:
-        return None
-    if not all(character.isprintable() or character.isspace() for character in text):
-        return None
-    return f"is a text file, not an image; it begins with {text.strip()[:30]!r}"
+    text = text_start(prefix)
+    return None if text is None else f"is a text file, not an image; it begins with {text!r}"
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
