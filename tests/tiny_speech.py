@@ -76,12 +76,16 @@ def tiny_whisper(vocabulary: Vocabulary = "multilingual", *, seed: int = 0, **si
 
 
 def shaken(model: Any, *, seed: int = 0) -> Any:
-    """`model` in eval mode with noise on every parameter: biases of zero and norms of one would hide errors."""
+    """`model` in eval mode with weights so large that each sound and each token before changes what comes next."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * noise)  # biases of zero and norms of one would hide errors
+            else:
+                wide = 2.0 if ".cross." in name or ".position." in name else 1.0
+                parameter.copy_(wide * noise / parameter.shape[-1] ** 0.5)
     return model.eval()
 
 
