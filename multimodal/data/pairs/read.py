@@ -60,7 +60,7 @@ def _folder(root: Path, columns: Columns, skipped: list[Skipped]) -> PairedImage
     shards = shards_in(root)
     if shards and not holds_images(root):  # an archive may lie beside the folders unpacked from it
         return assemble(str(root), list(read_tars(root, shards, columns.caption, skipped)), skipped)
-    tables = list(_tables(root))
+    tables = list(tables_in(root))
     found: list[Found] = []
     fault: DataError | None = None
     for table, default in tables:
@@ -77,7 +77,7 @@ def _folder(root: Path, columns: Columns, skipped: list[Skipped]) -> PairedImage
     return assemble(str(root), found, skipped, hint)
 
 
-def _tables(root: Path) -> Iterator[tuple[Path, str | None]]:
+def tables_in(root: Path) -> Iterator[tuple[Path, str | None]]:
     """The tables directly in `root` and in its split folders, and the split of the folder."""
     try:
         entries = sorted(root.iterdir())

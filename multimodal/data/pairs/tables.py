@@ -6,24 +6,19 @@ list of them, and one may name the split. Several rows of one image give it seve
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from multimodal.data.images.manifest import PATH_COLUMNS, SPLIT_COLUMNS
-from multimodal.data.images.samples import SPLIT_NAMES, Skipped, split_of
+from multimodal.data.images.samples import Skipped
 from multimodal.data.pairs.samples import Found, caption_column, captions_of
 from multimodal.data.text.layouts import split_in
-from multimodal.data.text.tables import Row, find_column, flaw, read_rows
-from multimodal.errors import ArgumentError, DataError, nearest
-from multimodal.media.files import shown
+from multimodal.data.text.tables import Row, cell_file, cell_split, find_column, read_rows
+from multimodal.errors import ArgumentError, DataError
 
 IMAGE_COLUMNS = (*PATH_COLUMNS, "images", "img", "image_file", "image_filename")
 IMAGES = "images"  # the folder beside a table in which its files may lie
-_ADDRESS = re.compile(r"(https?|s3|gs)://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,42 +82,11 @@ def _row(
     folder: Path, where: str, row: Row, columns: tuple[str, str, str], default: str, skipped: list[Skipped]
 ) -> Found | None:
     image, caption, split = columns
-    path = _file(folder, where, row.get(image), skipped)
+    path = cell_file((folder, folder / IMAGES), where, row.get(image), "image", skipped)
     if path is None:
         return None
     captions = captions_of(row.get(caption), where, skipped)
-    return Found(_split(where, row.get(split), default), path, captions) if captions else None
-
-
-def _file(folder: Path, where: str, name: Any, skipped: list[Skipped]) -> str | None:
-    """The path of the image that a cell names, if it is there."""
-    if reason := flaw(name):
-        embedded = isinstance(name, dict) and "bytes" in name
-        what = "the image itself instead of a file's name; save images as files" if embedded else reason
-        skipped.append(Skipped(where, f"image: {what}"))
-        return None
-    if _ADDRESS.match(name.strip()):
-        skipped.append(Skipped(where, "the image is an address; download the images first"))
-        return None
-    for name_tried in dict.fromkeys((name, name.strip())):
-        for place in (folder, folder / IMAGES):
-            path = os.path.normpath(place / name_tried)
-            if os.path.isfile(path):  # noqa: PTH113 a Path for each of a million rows costs seconds
-                return path
-    skipped.append(Skipped(shown(os.path.normpath(folder / name.strip())), "file not found"))
-    return None
-
-
-def _split(where: str, value: Any, default: str) -> str:
-    """The split that a cell names, also as COCO names it: "train2017"."""
-    text = str(value or "").strip().lower()
-    if not text:
-        return default
-    for word in (text, *re.findall("[a-z]+", text)):
-        if split := split_of(word):
-            return split
-    accepted = [name for names in SPLIT_NAMES.values() for name in names]
-    raise DataError(f"{where}: the split {text!r} is not one of {', '.join(accepted)}.{nearest(text, accepted)}")
+    return Found(cell_split(where, row.get(split), default), path, captions) if captions else None
 
 
 def _nothing(table: Path, rows: int, names: Sequence[Sequence[str]], skipped: Sequence[Skipped]) -> str:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from multimodal.data.images.samples import Skipped
+from multimodal.data.images.samples import SPLIT_NAMES, Skipped, split_of
 from multimodal.errors import ArgumentError, DataError, nearest
+from multimodal.media.files import shown
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 LONGEST_CELL = 1 << 30  # characters; Python's own limit of 131,072 is too short for a document
 
 Row: TypeAlias = Mapping[str, Any]
+
+_ADDRESS = re.compile(r"(https?|s3|gs)://", re.IGNORECASE)
 
 
 def read_rows(source: Any, skipped: list[Skipped]) -> Iterator[tuple[str, Row]]:
@@ -89,6 +94,44 @@ def find_column(
             f"are {', '.join(names)}."
         )
     return found[0] if found else ""
+
+
+def cell_file(folders: Sequence[Path], where: str, name: Any, what: str, skipped: list[Skipped]) -> str | None:
+    """The path of the file that a cell names, absolute or in one of `folders`; None, and the reason, where none is.
+
+    `what` it should be, for messages: "image".
+    """
+    if reason := flaw(name):
+        embedded = isinstance(name, dict) and "bytes" in name
+        instead = f"the {what} itself instead of a file's name; save each as a file" if embedded else reason
+        skipped.append(Skipped(where, f"{what}: {instead}"))
+        return None
+    if _ADDRESS.match(name.strip()):
+        skipped.append(Skipped(where, f"the {what} is an address; download it first"))
+        return None
+    for name_tried in dict.fromkeys((name, name.strip())):
+        for folder in folders:
+            path = os.path.normpath(folder / name_tried)
+            if os.path.isfile(path):  # noqa: PTH113 a Path for each of a million rows costs seconds
+                return path
+    skipped.append(Skipped(shown(os.path.normpath(folders[0] / name.strip())), "file not found"))
+    return None
+
+
+def cell_split(where: str, value: Any, default: str) -> str:
+    """The split that a cell names, also as COCO names it ("train2017"); `default` where it is empty.
+
+    Raises:
+        DataError: it names another.
+    """
+    text = str(value or "").strip().lower()
+    if not text:
+        return default
+    for word in (text, *re.findall("[a-z]+", text)):
+        if split := split_of(word):
+            return split
+    accepted = [name for names in SPLIT_NAMES.values() for name in names]
+    raise DataError(f"{where}: the split {text!r} is not one of {', '.join(accepted)}.{nearest(text, accepted)}")
 
 
 def class_names(source: Any, column: str) -> tuple[str, ...] | None:
