@@ -1,7 +1,8 @@
-"""Many tokens to one vector: a class token, the mean, or learned attention.
+"""Many tokens to one vector: class tokens, the mean, or learned attention.
 
 Axes: b batch · t length · d model width
-Refs: class token arXiv:2010.11929 · mean arXiv:2205.01580 · attention pooling ("MAP head", SigLIP) arXiv:2106.04560
+Refs: class token arXiv:2010.11929 · mean of two arXiv:2104.01778 · mean of all arXiv:2205.01580 · attention pooling
+("MAP head", SigLIP) arXiv:2106.04560
 """
 
 from __future__ import annotations
@@ -32,6 +33,17 @@ class ClassPoolConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassMeanPoolConfig:
+    """The mean of the first tokens: AST's class and distillation token."""
+
+    tokens: int = 2
+
+    def build(self, dim: int) -> ClassMeanPool:
+        """A `ClassMeanPool`; its output is `dim` wide."""
+        return ClassMeanPool(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeanPoolConfig:
     """The mean of the tokens, without class and register tokens unless `include_prefix`."""
 
@@ -56,7 +68,7 @@ class AttentionPoolConfig:
         return AttentionPool(self, dim)
 
 
-PoolConfig: TypeAlias = ClassPoolConfig | MeanPoolConfig | AttentionPoolConfig
+PoolConfig: TypeAlias = ClassPoolConfig | ClassMeanPoolConfig | MeanPoolConfig | AttentionPoolConfig
 
 
 class ClassPool(nn.Module):
@@ -71,6 +83,20 @@ class ClassPool(nn.Module):
     ) -> Float[Tensor, "b e"]:
         """The first tokens of each row (e = tokens · d); `prefix` and `keep` do not matter."""
         return x[:, : self.config.tokens].flatten(1)
+
+
+class ClassMeanPool(nn.Module):
+    """The mean of the first tokens."""
+
+    def __init__(self, config: ClassMeanPoolConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(
+        self, x: Float[Tensor, "b t d"], *, prefix: int = 0, keep: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b d"]:
+        """The mean of the first tokens of each row; `prefix` and `keep` do not matter."""
+        return x[:, : self.config.tokens].mean(1)
 
 
 class MeanPool(nn.Module):

@@ -1,8 +1,11 @@
-"""An image classifier that knows its labels and its own preprocessing, so that it predicts the same anywhere.
+"""A classifier of images or sound that knows its labels and its preprocessing, so that it predicts the same anywhere.
+
+What it takes follows from its transform: a recording becomes a spectrogram, which is a picture of one channel (AST).
 
 Training is in `multimodal/tasks` and `multimodal/finetuning`, model folders in `multimodal/checkpoint`.
 
-Axes: b batch · c classes · e feature width · H, W pixels
+Axes: b batch · c classes · e feature width · k channels · H, W pixels, or mel channels and frames
+Refs: DeiT arXiv:2012.12877 · AST arXiv:2104.01778
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from multimodal.backbone.backbone import initialize
@@ -21,8 +24,9 @@ from multimodal.models.explain import Explanation, explain
 from multimodal.models.image_encoder import AnyImageEncoderConfig
 from multimodal.models.prediction import Prediction
 from multimodal.models.watching import evaluating
-from multimodal.tokenizers.image_batches import read_batches, several_images
+from multimodal.tokenizers.image_batches import read_batches
 from multimodal.tokenizers.image_transform import ImageTransformConfig
+from multimodal.tokenizers.transforms import AnyTransformConfig, Pictures, several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +74,9 @@ class ClassifierConfig:
 
     encoder: AnyImageEncoderConfig
     classes: int
-    transform: ImageTransformConfig = ImageTransformConfig()
+    transform: AnyTransformConfig = ImageTransformConfig()
     head: LinearHeadConfig | DistilledHeadConfig = LinearHeadConfig()
-    output: Literal["softmax", "sigmoid"] = "softmax"  # one class an image, or any number of them
+    output: Literal["softmax", "sigmoid"] = "softmax"  # one class for each input, or any number of them
 
     def build(self, labels: Iterable[str] | None = None) -> Classifier:
         """A `Classifier` with fresh weights; without `labels`, classes are called by their number."""
@@ -80,7 +84,7 @@ class ClassifierConfig:
 
 
 class Classifier(nn.Module):
-    """Images to labels."""
+    """Images, or recordings, to labels."""
 
     def __init__(
         self,
@@ -98,12 +102,12 @@ class Classifier(nn.Module):
         self.temperature = 1.0  # logits are divided by it before they become probabilities (arXiv:1706.04599)
         self.card: dict[str, Any] = {}  # what is known of the training: data fingerprint, metrics, settings
 
-    def forward(self, pixels: Float[Tensor, "b 3 H W"] | UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
+    def forward(self, pixels: Pictures) -> Float[Tensor, "b c"]:
         """Logits. Bytes (0 to 255) are normalised here, on the device; floats are taken as normalised."""
         return self.head(self.features(pixels))
 
-    def features(self, pixels: Float[Tensor, "b 3 H W"] | UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b e"]:
-        """What the head sees of each image."""
+    def features(self, pixels: Pictures) -> Float[Tensor, "b e"]:
+        """What the head sees of each input."""
         dtype = next(self.encoder.parameters()).dtype
         if pixels.dtype == torch.uint8:
             pixels = self.transform.normalize(pixels, dtype=dtype)
@@ -122,17 +126,18 @@ class Classifier(nn.Module):
         batch_size: int = 32,
         errors: list[tuple[Any, str]] | None = None,
     ) -> list[Prediction]:
-        """The `top` likeliest labels of each image.
+        """The `top` likeliest labels of each image, or of each recording where the model's transform is of sound.
 
         Args:
             images: paths, bytes of files, file objects, PIL images or arrays (h w 3); one, a list, or a stream of them.
+                Recordings: paths, bytes, file objects, arrays of samples at 16 kHz, or (array, its rate).
             top: how many labels to give for each.
-            batch_size: images that go through the model at a time.
-            errors: where given, an unreadable image is appended here as (image, reason) and left out.
+            batch_size: inputs that go through the model at a time.
+            errors: where given, an unreadable input is appended here as (input, reason) and left out.
 
         Raises:
             ArgumentError: `top` or `batch_size` is below 1.
-            MediaError: an image cannot be read and no `errors` list was given.
+            MediaError: an input cannot be read and no `errors` list was given.
         """
         return list(self.stream(images, top=top, batch_size=batch_size, errors=errors))
 
@@ -148,9 +153,11 @@ class Classifier(nn.Module):
         if top < 1:
             raise ArgumentError(f"top is {top}; it must be at least 1.")
         if not self.labels:
-            raise ArgumentError("This model has no classes, only features: fine-tune it on a folder of images first.")
+            raise ArgumentError("This model has no classes, only features: fine-tune it on labelled data first.")
         device = next(self.parameters()).device
-        for batch in read_batches(several_images(images), self.transform.read, batch_size=batch_size, errors=errors):
+        for batch in read_batches(
+            several(images, self.transform), self.transform.read, batch_size=batch_size, errors=errors
+        ):
             with evaluating(self), torch.inference_mode():
                 chances = self.probabilities(self(batch.pixels.to(device)))
             best = chances.topk(min(top, len(self.labels)), dim=-1)
@@ -160,11 +167,13 @@ class Classifier(nn.Module):
     def explain(self, image: Any, *, label: str | None = None, method: str = "gradient") -> Explanation:
         """Where the model looked: relevance of each place of the image for `label` (default: the likeliest).
 
+        Of a recording, the image is its spectrogram: what the model hears of it, high frequencies at the top.
+
         Method "gradient" weights attention by its gradient for that label (Grad-CAM for wrapped models); "rollout"
         follows attention alone, whatever the label. `.save(path)` writes an overlay PNG.
 
         Raises:
             ArgumentError: an unknown label or method, or rollout on a wrapped model.
-            MediaError: the image cannot be read.
+            MediaError: the image or recording cannot be read.
         """
         return explain(self, image, label=label, method=method)

@@ -1,10 +1,11 @@
 """Two towers into one space: images and texts to unit vectors whose product says how well they belong together.
 
-CLIP, SigLIP and LiT are configs of this one class. Zero-shot classification is in `zero_shot.py`, training in
+CLIP, SigLIP and LiT are configs of this one class; so is CLAP, whose images are spectrograms: where `transform` is of
+sound, recordings take the place of images. Zero-shot classification is in `zero_shot.py`, training in
 `multimodal/tasks/contrastive.py`, search over a folder of pictures in `multimodal/search`.
 
-Axes: b batch · n examples · t length · e embedding width · H, W pixels
-Refs: CLIP arXiv:2103.00020 · LiT arXiv:2111.07991 · SigLIP arXiv:2303.15343
+Axes: b batch · n examples · t length · e embedding width · H, W pixels, or mel channels and frames
+Refs: CLIP arXiv:2103.00020 · LiT arXiv:2111.07991 · SigLIP arXiv:2303.15343 · CLAP arXiv:2211.06687
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -26,13 +27,15 @@ from multimodal.models.similarity import SimilarityConfig, SoftmaxSimilarityConf
 from multimodal.models.text_input import by_length, device_of, is_text, longest_input, rows_of
 from multimodal.models.towers import ImageTower, ImageTowerConfig, TextTowerConfig
 from multimodal.models.watching import evaluating
-from multimodal.models.zero_shot import TEMPLATES, class_vectors, filled
+from multimodal.models.zero_shot import AUDIO_TEMPLATES, TEMPLATES, class_vectors, filled
 from multimodal.progress import track
+from multimodal.tokenizers.audio_transform import AudioTransform
 from multimodal.tokenizers.encoded import TextBatch
-from multimodal.tokenizers.image_batches import read_batches, several_images
+from multimodal.tokenizers.image_batches import read_batches
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig
+from multimodal.tokenizers.transforms import AnyTransformConfig, Pictures, several
 
 AnyImageTowerConfig: TypeAlias = ImageTowerConfig | OpenClipImageConfig
 AnyTextTowerConfig: TypeAlias = TextTowerConfig | OpenClipTextConfig
@@ -43,11 +46,11 @@ Embedded: TypeAlias = tuple[tuple[Any, ...], Tensor]  # sources, and their vecto
 class DualEncoderConfig:
     """Hyper-parameters of `DualEncoder`."""
 
-    image: AnyImageTowerConfig
+    image: AnyImageTowerConfig  # of one channel where it reads spectrograms
     text: AnyTextTowerConfig
     dim: int  # e
     similarity: SimilarityConfig = SoftmaxSimilarityConfig()
-    transform: ImageTransformConfig = ImageTransformConfig()
+    transform: AnyTransformConfig = ImageTransformConfig()
 
     @property
     def embedding(self) -> TextEmbeddingConfig:
@@ -64,7 +67,7 @@ class DualEncoderConfig:
 
 
 class DualEncoder(nn.Module):
-    """Images and texts to vectors of one space."""
+    """Images, or recordings, and texts to vectors of one space."""
 
     def __init__(self, config: DualEncoderConfig, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__()
@@ -94,7 +97,7 @@ class DualEncoder(nn.Module):
 
     def forward(
         self,
-        pixels: Float[Tensor, "b 3 H W"] | UInt8[Tensor, "b 3 H W"],
+        pixels: Pictures,
         ids: Int[Tensor, "n t"],
         *,
         keep: Bool[Tensor, "n t"] | None = None,
@@ -102,9 +105,12 @@ class DualEncoder(nn.Module):
         """Unit embeddings of images and of texts; arguments as in `encode_images` and `encode_texts`."""
         return self.encode_images(pixels), self.encode_texts(ids, keep=keep)
 
-    def encode_images(
-        self, pixels: Float[Tensor, "b 3 H W"] | UInt8[Tensor, "b 3 H W"], *, patch_drop: float = 0.0
-    ) -> Float[Tensor, "b e"]:
+    @property
+    def hears(self) -> bool:
+        """Whether it takes recordings in the place of images."""
+        return isinstance(self.transform, AudioTransform)
+
+    def encode_images(self, pixels: Pictures, *, patch_drop: float = 0.0) -> Float[Tensor, "b e"]:
         """Unit embeddings in float32. Bytes (0 to 255) are normalised here, on the device; floats are as they are.
 
         `patch_drop` is the part of patches left out (FLIP), for training.
@@ -118,7 +124,7 @@ class DualEncoder(nn.Module):
         """Unit embeddings in float32 of ids with their special tokens; `keep` is False at padding."""
         return normalize(self.text(ids, keep=keep).float(), dim=-1)
 
-    def embed_pixels(self, pixels: UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b e"]:
+    def embed_pixels(self, pixels: Pictures) -> Float[Tensor, "b e"]:
         """Unit vectors on the CPU of pixels that `transform` gave, wherever the model is."""
         with evaluating(self), torch.inference_mode():
             return self.encode_images(pixels.to(device_of(self))).cpu()
@@ -128,9 +134,11 @@ class DualEncoder(nn.Module):
     ) -> Iterator[Embedded]:
         """Batches of (sources, vectors) as soon as they are known, for streams of any length.
 
-        The next images are decoded by threads while the model works. Arguments and errors as in `embed_images`.
+        The next ones are decoded by threads while the model works. Arguments and errors as in `embed_images`; of a
+        model of sound, they are recordings, as in `embed_audio`.
         """
-        for batch in read_batches(several_images(images), self.transform.read, batch_size=batch_size, errors=errors):
+        sources, read = several(images, self.transform), self.transform.read
+        for batch in read_batches(sources, read, batch_size=batch_size, errors=errors):
             yield batch.sources, self.embed_pixels(batch.pixels)
 
     def embed_images(
@@ -144,17 +152,32 @@ class DualEncoder(nn.Module):
             errors: where given, an unreadable image is appended here as (image, reason) and has no row.
 
         Raises:
-            ArgumentError: `batch_size` is below 1.
+            ArgumentError: `batch_size` is below 1, or a model of sound.
             MediaError: an image cannot be read and no `errors` list was given.
         """
-        images = several_images(images)
-        total = len(images) if isinstance(images, Sequence) else None
+        if self.hears:
+            raise ArgumentError("This model embeds sound, not images: use embed_audio(clips).")
+        return self._embed("embedding images", images, batch_size, errors)
 
-        def rows() -> Iterator[Tensor]:
-            for _, vectors in self.stream_images(images, batch_size=batch_size, errors=errors):
-                yield from vectors
+    def embed_audio(
+        self, clips: Any, *, batch_size: int = 32, errors: list[tuple[Any, str]] | None = None
+    ) -> Float[Tensor, "n e"]:
+        """A unit vector for each recording; the other arguments and errors are those of `embed_images`.
 
-        found = list(track(rows(), total, "embedding images"))
+        `clips`: paths, bytes of files, file objects, arrays of samples at 16 kHz, or (array, its rate); one, a list, or
+        a stream of them.
+        """
+        if not self.hears:
+            raise ArgumentError("This model embeds images, not sound: use embed_images(images).")
+        return self._embed("embedding sound", clips, batch_size, errors)
+
+    def _embed(
+        self, what: str, inputs: Any, batch_size: int, errors: list[tuple[Any, str]] | None
+    ) -> Float[Tensor, "n e"]:
+        inputs = several(inputs, self.transform)
+        total = len(inputs) if isinstance(inputs, Sequence) else None
+        batches = self.stream_images(inputs, batch_size=batch_size, errors=errors)
+        found = list(track((row for _, vectors in batches for row in vectors), total, what))
         return torch.stack(found) if found else torch.empty(0, self.width)
 
     def embed_texts(self, texts: Any, *, batch_size: int = 64) -> Float[Tensor, "n e"]:
@@ -182,19 +205,20 @@ class DualEncoder(nn.Module):
         images: Any,
         labels: Sequence[str],
         *,
-        templates: Sequence[str] = TEMPLATES,
+        templates: Sequence[str] | None = None,
         top: int | None = None,
         batch_size: int = 32,
         errors: list[tuple[Any, str]] | None = None,
     ) -> list[Prediction]:
-        """Zero-shot: the labels of each image, likeliest first, that the model was never trained on.
+        """Zero-shot: the labels of each image or recording, likeliest first, that the model was never trained on.
 
         Args:
-            images: as in `embed_images`.
+            images: as in `embed_images`; of a model of sound, recordings as in `embed_audio`.
             labels: names of the classes.
-            templates: captions with "{}" where the name goes; the vectors of all are averaged for each class.
+            templates: captions with "{}" where the name goes; the vectors of all are averaged for each class. None:
+                "a photo of a {}.", or of sound "This is a sound of {}."
             top: how many labels to give; None: all.
-            batch_size: images that go through the model at a time.
+            batch_size: inputs that go through the model at a time.
             errors: as in `embed_images`.
 
         Returns:
@@ -207,7 +231,7 @@ class DualEncoder(nn.Module):
         """
         if top is not None and top < 1:
             raise ArgumentError(f"top is {top}; it must be at least 1, or None for all labels.")
-        names = filled(labels, templates)
+        names = filled(labels, (AUDIO_TEMPLATES if self.hears else TEMPLATES) if templates is None else templates)
         classes = class_vectors(self.embed_texts(names.texts), len(names.labels))
         count = min(top or len(classes), len(classes))
         found = []

@@ -1,4 +1,4 @@
-"""Where an image classifier looked: relevance of each place of an image for a label.
+"""Where a classifier looked: relevance of each place of an image, or of a spectrogram, for a label.
 
 Three published methods. For our transformer: attention rollout, which follows attention alone, and its
 gradient-weighted form, which follows what counts for one label. For wrapped timm models: Grad-CAM on their last feature
@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from multimodal.backbone.pool import ClassPool
+from multimodal.backbone.pool import ClassMeanPool, ClassPool
 from multimodal.errors import ArgumentError, nearest
 from multimodal.media import read_image
 from multimodal.models.explanation import Explanation
 from multimodal.models.image_encoder import ImageEncoder, TimmEncoder
 from multimodal.models.watching import evaluating, recorded
+from multimodal.tokenizers.audio_transform import AudioTransform
 
 METHODS = ("gradient", "rollout")
 
@@ -33,11 +34,13 @@ METHODS = ("gradient", "rollout")
 def explain(classifier: Any, image: Any, *, label: str | None = None, method: str = "gradient") -> Explanation:
     """What of `image` speaks for `label` (default: the likeliest) in the eyes of `classifier`, a `Classifier`.
 
+    Of a recording it is the spectrogram that is looked at, high frequencies at the top.
+
     The classifier is the same afterwards: mode, gradients and kernels.
 
     Raises:
         ArgumentError: an unknown label or method, or one that does not fit the model.
-        MediaError: the image cannot be read.
+        MediaError: the image or recording cannot be read.
     """
     if method not in METHODS:
         known = " or ".join(map(repr, METHODS))
@@ -48,7 +51,9 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: st
         raise ArgumentError("method 'rollout' follows attention, which this model does not show; use 'gradient'.")
     if hasattr(image, "read") and not image.seekable():
         image = image.read()  # it is read twice: once as the model sees it, once for the picture
-    photo, pixels = read_image(image), classifier.transform.read(image)[None]
+    pixels = classifier.transform.read(image)[None]
+    heard = isinstance(classifier.transform, AudioTransform)
+    photo = classifier.transform.picture(pixels[0]) if heard else read_image(image)
     like = next(classifier.encoder.parameters())
     with evaluating(classifier), torch.inference_mode(False), torch.enable_grad():
         # The pixels ask for gradients, so that there are some even where every weight is frozen.
@@ -56,10 +61,11 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: st
         find = _attention_relevance if isinstance(classifier.encoder, ImageEncoder) else _grad_cam
         grid, logits, index = find(classifier, x, label, method)
         chances = classifier.probabilities(logits.detach())[0]
+    grid, cells = _cells(classifier.encoder, grid.detach().cpu(), x, each=heard)
     return Explanation(
-        grid=_to_unit(grid.detach().cpu()).float(),
-        cells=_cells(classifier.encoder, grid, x),
-        box=classifier.transform.box(*photo.size),
+        grid=_to_unit(grid.flip(0) if heard else grid).float(),
+        cells=cells,
+        box=(0.0, 0.0, float(photo.width), float(photo.height)) if heard else classifier.transform.box(*photo.size),
         photo=photo,
         label=classifier.labels[index],
         probability=float(chances[index]),
@@ -100,14 +106,13 @@ def _attention_relevance(
         taken = (pairs[-1][0] * pairs[-1][1]).clamp(min=0).mean(0)[0]
         row[len(row) - len(taken) :] = taken
         pairs.pop()
-    elif isinstance(encoder.pool, ClassPool):
+    elif isinstance(encoder.pool, ClassPool | ClassMeanPool):
         row[: encoder.pool.config.tokens] = 1.0
     else:
         row[prefix:] = 1.0
     for pair in reversed(pairs):  # back from the last layer to the first
         row = row @ step(*pair)
-    config = replace(encoder.tokenizer.config, size=tuple(x.shape[-2:]))
-    return row[prefix:].unflatten(0, config.grid), logits, index
+    return row[prefix:].unflatten(0, encoder.tokenizer.config.grid_of(*x.shape[-2:])), logits, index
 
 
 def _grad_cam(
@@ -182,12 +187,21 @@ def _index(classifier: Any, logits: Tensor, label: str | None) -> int:
     return int(logits[0].argmax()) if label is None else classifier.labels.index(label)
 
 
-def _cells(encoder: nn.Module, grid: Tensor, x: Tensor) -> tuple[float, float]:
-    """How many rows and columns of `grid` the pixels cover: fewer than it has where the last patches are padded."""
-    if isinstance(encoder, ImageEncoder):
-        patch = encoder.tokenizer.config.patch
-        return x.shape[-2] / patch[0], x.shape[-1] / patch[1]
-    return float(grid.shape[0]), float(grid.shape[1])
+def _cells(encoder: nn.Module, grid: Tensor, x: Tensor, *, each: bool) -> tuple[Tensor, tuple[float, float]]:
+    """`grid`, and how many of its rows and columns the pixels cover: fewer than it has where the last patches are
+    padded. Where patches overlap, or with `each`, it is of pixels: the mean over the patches that hold each.
+    """
+    height, width = x.shape[-2:]
+    if not isinstance(encoder, ImageEncoder):
+        return grid, (float(grid.shape[0]), float(grid.shape[1]))
+    patch, step = encoder.tokenizer.config.patch, encoder.tokenizer.config.step
+    if step == patch and not each:
+        return grid, (height / patch[0], width / patch[1])
+    whole = (grid.shape[0] - 1) * step[0] + patch[0], (grid.shape[1] - 1) * step[1] + patch[1]
+    holding = torch.stack([grid.flatten(), torch.ones(grid.numel(), dtype=grid.dtype)])[:, None]  # 2 1 t
+    total, count = F.fold(holding.expand(-1, patch[0] * patch[1], -1), whole, patch, stride=step)[:, 0]
+    found = F.pad(total / count.clamp(min=1), (0, max(0, width - whole[1]), 0, max(0, height - whole[0])))
+    return found[:height, :width], (float(height), float(width))
 
 
 def _to_unit(grid: Tensor) -> Float[Tensor, "y x"]:

@@ -1,10 +1,11 @@
 """The two towers of a dual encoder: pixels, or ids, to a vector of the width that both share.
 
-An image tower is any image encoder under a projection. A text tower is the shared backbone over word vectors: with a
-stack of its own, or without one (`backbone=None`) with the image tower's, so that a single trunk reads both modalities.
+An image tower is any image encoder under a projection; one of a single channel reads spectrograms. A text tower is the
+shared backbone over word vectors: with a stack of its own, or without one (`backbone=None`) with the image tower's, so
+that a single trunk reads both modalities.
 Architectures of open_clip that neither can express are wrapped in `open_clip_towers.py`.
 
-Axes: b batch · t length · d model width · e embedding width · H, W pixels
+Axes: b batch · t length · d model width · e embedding width · k channels · H, W pixels
 Refs: CLIP arXiv:2103.00020 §2.4 · SigLIP arXiv:2303.15343 · one trunk arXiv:2212.08045 §3 · FLIP arXiv:2212.00794
 """
 
@@ -73,7 +74,7 @@ class ImageTower(nn.Module):
             raise ArgumentError(f"The image encoder gives {width} features and the embedding has {dim}: project them.")
         self.projection = config.projection.build(width, dim) if config.projection else nn.Identity()
 
-    def forward(self, pixels: Float[Tensor, "b 3 H W"], *, patch_drop: float = 0.0) -> Float[Tensor, "b e"]:
+    def forward(self, pixels: Float[Tensor, "b k H W"], *, patch_drop: float = 0.0) -> Float[Tensor, "b e"]:
         """Embeddings of normalised pixels, not yet of length 1; `patch_drop` is the part of patches left out (FLIP)."""
         if patch_drop == 0.0:
             return self.projection(self.encoder(pixels))

@@ -1,7 +1,7 @@
 """Class names to vectors, without training: each name is put into caption templates, and their vectors are averaged.
 
 Axes: n texts · c classes · e embedding width
-Refs: CLIP arXiv:2103.00020 §3.1.4
+Refs: CLIP arXiv:2103.00020 §3.1.4 · CLAP arXiv:2211.06687 §4.2
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from multimodal.errors import ArgumentError
 
 TEMPLATES = ("a photo of a {}.",)
+AUDIO_TEMPLATES = ("This is a sound of {}.",)
 
 
 class Filled(NamedTuple):

@@ -1,6 +1,6 @@
-"""Many images to batches of pixels, decoded by threads while the model works on the batch before.
+"""Many images, or recordings, to batches of pixels, decoded by threads while the model works on the batch before.
 
-Axes: b batch · h, w pixels
+Axes: b batch · k channels · h, w pixels
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Num
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
@@ -26,13 +26,13 @@ from multimodal.media import MediaError
 class ImageBatch:
     """Pixels, and the sources that they were read from."""
 
-    pixels: UInt8[Tensor, "b 3 h w"]
+    pixels: Num[Tensor, "b k h w"]
     sources: tuple[Any, ...]
 
 
 def read_batches(
     sources: Iterable[Any],
-    read: Callable[[Any], UInt8[Tensor, "3 h w"]],
+    read: Callable[[Any], Num[Tensor, "k h w"]],
     *,
     batch_size: int,
     errors: list[tuple[Any, str]] | None = None,
