@@ -7,8 +7,9 @@ Of several sound tracks the first is read. This file imports PyAV (the extra `co
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -18,7 +19,9 @@ from multimodal.media.files import MediaError
 _FORMATS = {"mov": "MP4"}  # the demuxers' names are not what people call the files
 
 
-def demuxed(stream: BinaryIO, name: str, demuxer: str) -> tuple[dict[str, Any], Iterator[np.ndarray]]:
+def demuxed(
+    stream: IO[bytes] | io.BufferedIOBase, name: str, demuxer: str
+) -> tuple[dict[str, Any], Iterator[np.ndarray]]:
     """What the header says (rate, channels, format, frames), and the samples, float32 (n, c), in blocks.
 
     Raises:
@@ -63,8 +66,8 @@ def _blocks(container: Any, track: Any, name: str) -> Iterator[Any]:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, MediaError):
                 raise
-            where = f"after {done / rate:.2f} s" if rate else "at its start"
-            raise MediaError(f"{name} breaks off {where}: {_reason(error)}.") from error
+            what = f"breaks off after {done / rate:.2f} s" if rate else "cannot be decoded"
+            raise MediaError(f"{name} {what}: {_reason(error)}.") from error
     if not rate:
         raise MediaError(f"{name} holds no samples.")
 

@@ -7,8 +7,9 @@ the end", as programs write that do not know it yet, are no fault.
 
 from __future__ import annotations
 
+import io
 import struct
-from typing import BinaryIO
+from typing import IO
 
 _UNKNOWN = 0x7FFF_0000  # bytes; from here on a 32-bit length of samples means "not known while writing"
 _SLOPPY = 64  # bytes by which some programs count their own header as samples
@@ -16,7 +17,7 @@ _PAGE = 65_307  # bytes of the longest Ogg page
 _MOST_CHUNKS = 10_000
 
 
-def cut_short(stream: BinaryIO) -> str | None:
+def cut_short(stream: IO[bytes] | io.BufferedIOBase) -> str | None:
     """What is missing, in words: "38,444 of its 96,044 bytes are missing"; None where nothing is known to be."""
     size = stream.seek(0, 2)
     stream.seek(0)
@@ -36,7 +37,7 @@ def cut_short(stream: BinaryIO) -> str | None:
     return f"{end - size:,} of its {end:,} bytes are missing" if end > size else None
 
 
-def _chunks_end(stream: BinaryIO, size: int, order: str, samples: bytes) -> int:
+def _chunks_end(stream: IO[bytes] | io.BufferedIOBase, size: int, order: str, samples: bytes) -> int:
     at = 12
     for _ in range(_MOST_CHUNKS):
         stream.seek(at)
@@ -50,7 +51,7 @@ def _chunks_end(stream: BinaryIO, size: int, order: str, samples: bytes) -> int:
     return 0
 
 
-def _page_end(stream: BinaryIO, size: int) -> int:
+def _page_end(stream: IO[bytes] | io.BufferedIOBase, size: int) -> int:
     start = max(0, size - _PAGE)
     stream.seek(start)
     tail = stream.read()
@@ -61,7 +62,7 @@ def _page_end(stream: BinaryIO, size: int) -> int:
     return start + at + 27 + tail[at + 26] + sum(lengths)
 
 
-def _box_end(stream: BinaryIO, size: int) -> int:
+def _box_end(stream: IO[bytes] | io.BufferedIOBase, size: int) -> int:
     at = 0
     for _ in range(_MOST_CHUNKS):
         stream.seek(at)
@@ -79,7 +80,7 @@ def _box_end(stream: BinaryIO, size: int) -> int:
     return 0
 
 
-def _segment_end(stream: BinaryIO) -> int:
+def _segment_end(stream: IO[bytes] | io.BufferedIOBase) -> int:
     stream.seek(4)
     length = _number(stream)
     if length is None:
@@ -91,7 +92,7 @@ def _segment_end(stream: BinaryIO) -> int:
     return 0 if length is None else stream.tell() + length
 
 
-def _number(stream: BinaryIO) -> int | None:
+def _number(stream: IO[bytes] | io.BufferedIOBase) -> int | None:
     """An EBML number: as many leading zero bits as bytes follow the first. All bits set: not known."""
     first = stream.read(1)
     if not first or not first[0]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def opened_sound(source: AudioSource, *, rate: int) -> Iterator[Sound]:
 
 
 @contextmanager
-def _decoded(stream: BinaryIO, name: str) -> Iterator[Sound]:
+def _decoded(stream: IO[bytes] | io.BufferedIOBase, name: str) -> Iterator[Sound]:
     try:
         sound = _identified(stream, name)
         if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
@@ -101,7 +101,7 @@ def _decoded(stream: BinaryIO, name: str) -> Iterator[Sound]:
         raise MediaError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
-def _identified(stream: BinaryIO, name: str) -> Sound:
+def _identified(stream: IO[bytes] | io.BufferedIOBase, name: str) -> Sound:
     from multimodal.media.audio_soundfile import Unknown, decoded  # here: images need no libsndfile
 
     stream.seek(0)

@@ -5,8 +5,9 @@ Not here: what is done with a file that it does not know (`audio_opening.py`).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import soundfile
@@ -36,13 +37,13 @@ class _Forwards(soundfile.SoundFile):
 class _Nameless:
     """A stream without its name, from which soundfile would take a format (`.raw`: samples without a header)."""
 
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: IO[bytes] | io.BufferedIOBase):
         self.seek, self.tell, self.read = stream.seek, stream.tell, stream.read
         if hasattr(stream, "readinto"):
             self.readinto = stream.readinto  # type: ignore[attr-defined]
 
 
-def decoded(stream: BinaryIO, name: str) -> tuple[dict[str, Any], Iterator[np.ndarray]]:
+def decoded(stream: IO[bytes] | io.BufferedIOBase, name: str) -> tuple[dict[str, Any], Iterator[np.ndarray]]:
     """What the header says (rate, channels, format, frames), and the samples, float32 (n, c), in blocks.
 
     Raises:
