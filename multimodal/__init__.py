@@ -7,12 +7,13 @@
     index = mm.ImageIndex("photos.index", model="open_clip:ViT-B-32/openai"); index.sync("photos/")
     index.search("a dog on a beach")
     mm.load("hf:openai-community/gpt2").generate("Once upon a time", max_new_tokens=50)
+    mm.load("hf:openai/whisper-base").transcribe("interview.mp3").text
 
 The map; imports only point up it:
 
     errors.py  progress.py           errors a person can mend; a progress bar
     config.py                        frozen configs and their JSON
-    media/                           image files -> pictures, safely
+    media/                           image and sound files -> pictures and waveforms, safely
     losses/  metrics/                pure functions: what is trained for, what is reported
     weights/                         published checkpoints: one table of names per source, strict and invertible
     backbone/                        the transformer: norm, mask, position, cache, attention, MLP, block, stack, LoRA
@@ -21,7 +22,7 @@ The map; imports only point up it:
     models/                          tokenizer + backbone + head, as plain `nn.Module`s
     presets/                         named sizes, each with the table that it is from
     checkpoint/  hub/                the model folder; `load` from one or by a published name
-    data/                            folders, tables and shards of images -> samples; `check`
+    data/                            folders, tables and shards of images, texts, recordings -> samples; `check`
     tasks/                           one LightningModule per objective
     finetuning/                      a folder in, a trained classifier and its report out
     search/                          a folder of photos, found by words and by pictures
@@ -30,6 +31,7 @@ The map; imports only point up it:
 
 Axes, wherever vectors are: b batch · n examples · t query length · s key length · d model width · h heads ·
 g key/value heads · k head width · f hidden width · e feature width · c classes, or channels of an image · H, W pixels.
+Of sound: n samples · m mel channels · t frames · s tokens that the encoder makes of them.
 Where there are images and no heads, h, w are rows and columns. Each file names the axes that it uses.
 
 Names are imported on first use, because torch and its kin take seconds: `import multimodal` alone takes none of them.
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from multimodal.models.dual_encoder import DualEncoder
     from multimodal.models.encoder_decoder import EncoderDecoder
     from multimodal.models.language_model import LanguageModel
+    from multimodal.models.speech_recognizer import SpeechRecognizer
     from multimodal.models.text_encoder import TextEncoder
     from multimodal.models.text_heads import MultipleChoice, QuestionAnswerer, TextClassifier, TokenTagger
     from multimodal.search import ImageIndex, Query
@@ -66,6 +69,7 @@ __all__ = [
     "MultipleChoice",
     "Query",
     "QuestionAnswerer",
+    "SpeechRecognizer",
     "TextClassifier",
     "TextEncoder",
     "TokenTagger",
@@ -84,6 +88,7 @@ _HOMES = {  # no public name is that of a file or folder here: importing that wo
     "MultipleChoice": "multimodal.models.text_heads",
     "Query": "multimodal.search",
     "QuestionAnswerer": "multimodal.models.text_heads",
+    "SpeechRecognizer": "multimodal.models.speech_recognizer",
     "TextClassifier": "multimodal.models.text_heads",
     "TextEncoder": "multimodal.models.text_encoder",
     "TokenTagger": "multimodal.models.text_heads",

@@ -1,7 +1,7 @@
 """README.md of a model folder, the model card: what the model is, what it knows and how to use it.
 
 Everything is taken from the model; nobody fills in blanks. Names that come from folders are escaped. What is said of
-text models is in `card_text.py`.
+text models is in `card_text.py`, of speech models in `card_speech.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from multimodal.checkpoint.card_speech import speech_body, speech_input, speech_words
 from multimodal.checkpoint.card_text import text_body, text_calibration, text_input, text_words
 from multimodal.checkpoint.kinds import AnyModel, TextModel
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.similarity import SoftmaxSimilarityConfig
+from multimodal.models.speech_recognizer import SpeechRecognizer
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 _MOST_LABELS = 200  # more are in config.json
@@ -52,6 +54,8 @@ def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
         parts = _image_parts(model, size)
     elif isinstance(model, DualEncoder):
         parts = _dual_parts(model, size)
+    elif isinstance(model, SpeechRecognizer):
+        parts = _speech_parts(model, size)
     else:
         parts = _text_parts(model, size)
     return "\n".join([*parts, *(_section(name, value) for name, value in card.items())])
@@ -89,6 +93,12 @@ def _text_parts(model: TextModel, size: int) -> list[str]:
     summary = f"{words.does}, by {text_body(model)}: {_size(model, size)} {text_calibration(model)}".rstrip()
     head = _head(words.tag, title, summary, words.command, words.usage)
     return [head, *([_labels(labels)] if labels else []), text_input(model)]
+
+
+def _speech_parts(model: SpeechRecognizer, size: int) -> list[str]:
+    words = speech_words(model)
+    summary = f"{words.does}, by {speech_body(model)}: {_size(model, size)}"
+    return [_head(words.tag, words.title, summary, words.command, words.usage), speech_input(model)]
 
 
 def _head(tag: str, title: str, summary: str, command: str | None, usage: str) -> str:

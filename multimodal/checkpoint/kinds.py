@@ -10,6 +10,7 @@ from multimodal.models.classifier import Classifier, ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
+from multimodal.models.speech_recognizer import SpeechRecognizer, SpeechRecognizerConfig
 from multimodal.models.text_encoder import TextEncoder, TextEncoderConfig
 from multimodal.models.text_heads import (
     MultipleChoice,
@@ -26,7 +27,7 @@ from multimodal.tokenizers.text import TextTokenizer
 TextModel: TypeAlias = (
     LanguageModel | TextEncoder | EncoderDecoder | TextClassifier | TokenTagger | QuestionAnswerer | MultipleChoice
 )
-AnyModel: TypeAlias = Classifier | DualEncoder | TextModel
+AnyModel: TypeAlias = Classifier | DualEncoder | TextModel | SpeechRecognizer
 AnyConfig: TypeAlias = (
     ClassifierConfig
     | DualEncoderConfig
@@ -37,6 +38,7 @@ AnyConfig: TypeAlias = (
     | TokenTaggerConfig
     | QuestionAnswererConfig
     | MultipleChoiceConfig
+    | SpeechRecognizerConfig
 )
 
 
@@ -63,6 +65,7 @@ KINDS: dict[str, Kind] = {  # by the name of the model's class
     "TokenTagger": Kind(TokenTaggerConfig, ("labels", "tokenizer")),
     "QuestionAnswerer": Kind(QuestionAnswererConfig, ("tokenizer",)),
     "MultipleChoice": Kind(MultipleChoiceConfig, ("tokenizer",)),
+    "SpeechRecognizer": Kind(SpeechRecognizerConfig, ("tokenizer",)),
 }
 
 
@@ -83,5 +86,5 @@ def rebuilt(model: AnyModel) -> AnyModel:
 
 
 def vocabulary_of(config: Any) -> int:
-    """How many token ids a text model of `config` knows."""
+    """How many token ids a model of `config` knows that reads or writes text."""
     return (config.embedding if hasattr(config, "embedding") else config.encoder.embedding).vocabulary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFound
 from multimodal.errors import DataError
 
 PATIENCE = 10.0  # seconds to wait for the hub's first answer
+PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def unreachable(source: str, address: str, error: Exception, *, instead: str) ->
 
 def no_weights(folder: Path, weights: str) -> DataError:
     """The error about a folder without the file `weights`, to be raised; pickles are refused with a way out."""
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pth", ".pt", ".ckpt"))
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if not pickles:
         return DataError(f"{folder} holds no {weights}; copy the whole folder again.")
     return DataError(
@@ -73,6 +75,17 @@ def no_weights(folder: Path, weights: str) -> DataError:
         f"Convert it, if you trust it, there: `import torch; from safetensors.torch import save_file; "
         f"state = torch.load({pickles[0]!r}, weights_only=True); "
         f"save_file({{name: tensor.clone() for name, tensor in state.items()}}, {weights!r})`."
+    )
+
+
+def lone_pickle(path: Path) -> DataError:
+    """The error about a pickle in place of a folder, to be raised; it says where the same weights are safe."""
+    whisper = re.fullmatch(r"(tiny|base|small|medium)(\.en)?|large(-v[123])?(-turbo)?", path.stem)
+    name = path.stem.removesuffix("-v1")
+    known = f" If it is openai-whisper's, the same weights are 'hf:openai/whisper-{name}'." if whisper else ""
+    return DataError(
+        f"{path} is a pickle, which can run code when it is read, so it is not. Give a folder that holds its weights "
+        f"as safetensors.{known}"
     )
 
 

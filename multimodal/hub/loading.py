@@ -10,7 +10,7 @@ import torch
 from multimodal.checkpoint import AnyModel, is_model_folder, load_folder, rebuilt
 from multimodal.checkpoint.fit import assign
 from multimodal.errors import ArgumentError, nearest
-from multimodal.hub.files import read_json
+from multimodal.hub.files import PICKLES, lone_pickle, read_json
 from multimodal.hub.placing import find_device, find_dtype
 
 _PREFIXES = ("timm", "open_clip", "hf")
@@ -31,7 +31,7 @@ def load(
             ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or "open_clip:ARCH/TAG"
             ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the first that open_clip
             lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"): a text model, a
-            CLIP or a SigLIP on the Hugging Face hub.
+            CLIP, a SigLIP or a Whisper on the Hugging Face hub.
         pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "open_clip:"
             the tokenizer, of "hf:" the config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
@@ -82,6 +82,8 @@ def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: to
         return model if pretrained else _fresh(model, device, dtype)
     if not folder.exists():
         raise ArgumentError(_no_folder(folder))
+    if folder.is_file() and folder.suffix in PICKLES:
+        raise lone_pickle(folder)
     if (folder / "open_clip_config.json").exists() and not _by_transformers_alone(folder):
         from multimodal.hub.open_clip_source import open_clip_folder
 

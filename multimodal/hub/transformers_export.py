@@ -19,8 +19,9 @@ from multimodal.checkpoint.kinds import TextModel
 from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError, DataError
+from multimodal.hub import transformers_clip, transformers_whisper
+from multimodal.hub.files import read_json
 from multimodal.hub.safetensors_folder import WEIGHTS, write_tensors
-from multimodal.hub.transformers_clip import essential
 from multimodal.hub.transformers_family import Published
 from multimodal.hub.transformers_generation import write_generation
 from multimodal.hub.transformers_pixels import PIXELS, write_pixels
@@ -28,11 +29,13 @@ from multimodal.hub.transformers_source import CONFIG, FAMILIES, GENERATION
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
+from multimodal.models.speech_recognizer import SpeechRecognizer, SpeechRecognizerConfig
 from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.text_settings import CONFIG as TOKENIZER_CONFIG
 from multimodal.tokenizers.text_siglip import prepare
 
-Model = TextModel | DualEncoder
-_FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, "tokenizer.json", "tokenizer_config.json")
+Model = TextModel | DualEncoder | SpeechRecognizer
+_FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, "tokenizer.json", TOKENIZER_CONFIG)
 
 
 def export_transformers(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -68,8 +71,14 @@ def save_transformers(model: Model, folder: str | Path) -> Path:
             _write_json(fresh / GENERATION, {**ids, **write_generation(model.config.generation)})
         if isinstance(model, DualEncoder):
             _write_json(fresh / PIXELS, write_pixels(model.transform.config, config["model_type"]))
+        if isinstance(model, SpeechRecognizer):
+            _write_json(fresh / GENERATION, transformers_whisper.write_speech(model))
+            _write_json(fresh / PIXELS, transformers_whisper.write_features(model.config))
         if model.tokenizer is not None:
             _plain_tokenizer(model.tokenizer, model).save(fresh)
+        if model.tokenizer is not None and isinstance(model, SpeechRecognizer):
+            settings = read_json(fresh / TOKENIZER_CONFIG)
+            _write_json(fresh / TOKENIZER_CONFIG, {**settings, **transformers_whisper.PROCESSOR_CLASSES})
     return target
 
 
@@ -98,7 +107,9 @@ def _express(model: Model) -> tuple[dict[str, Any], Published]:
 def _plain(config: Any) -> dict[str, Any]:
     """A config without what config.json does not say: the defaults of generation, the preprocessing."""
     if isinstance(config, DualEncoderConfig):
-        config = essential(config)
+        config = transformers_clip.essential(config)
+    elif isinstance(config, SpeechRecognizerConfig):
+        config = transformers_whisper.essential(config)
     elif isinstance(config, LanguageModelConfig | EncoderDecoderConfig):
         config = replace(config, generation=type(config.generation)())
     elif isinstance(getattr(config, "encoder", None), LanguageModelConfig):
@@ -122,6 +133,8 @@ def _ids(model: Model) -> dict[str, Any]:
     """Ids of special tokens, null where there are none: transformers would take those of the first published model."""
     if isinstance(model, DualEncoder):
         return {}
+    if isinstance(model, SpeechRecognizer):
+        return transformers_whisper.token_ids(model)
     tokenizer, end = model.tokenizer, None
     if isinstance(model, LanguageModel | EncoderDecoder):
         ends = model.config.generation.end

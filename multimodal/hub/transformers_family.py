@@ -19,6 +19,7 @@ from multimodal.errors import DataError, nearest
 from multimodal.models.dual_encoder import DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModelConfig
+from multimodal.models.speech_recognizer import SpeechRecognizerConfig
 from multimodal.models.text_encoder import TextEncoderConfig
 from multimodal.models.text_heads import (
     MultipleChoiceConfig,
@@ -30,7 +31,7 @@ from multimodal.weights.keymap import Table
 
 BodyConfig: TypeAlias = LanguageModelConfig | TextEncoderConfig | EncoderDecoderConfig
 HeadConfig: TypeAlias = TextClassifierConfig | TokenTaggerConfig | QuestionAnswererConfig | MultipleChoiceConfig
-AnyConfig: TypeAlias = BodyConfig | HeadConfig | DualEncoderConfig
+AnyConfig: TypeAlias = BodyConfig | HeadConfig | DualEncoderConfig | SpeechRecognizerConfig
 ACTIVATIONS: dict[str, Activation] = {  # transformers' names; the first of each is the one that is written
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",

@@ -23,12 +23,14 @@ from multimodal.hub import (
     transformers_gpt,
     transformers_llama,
     transformers_t5,
+    transformers_whisper,
 )
 from multimodal.hub.files import first_line, read_json
 from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
 from multimodal.hub.transformers_family import Family, Fields, Published
 from multimodal.hub.transformers_pixels import read_pixels
 from multimodal.models.dual_encoder import DualEncoderConfig
+from multimodal.models.speech_recognizer import SpeechRecognizerConfig
 from multimodal.models.towers import PaddedPoolConfig, TextTowerConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
@@ -41,7 +43,7 @@ VOCABULARIES = (  # any of these: the folder has a tokenizer
 _SPARE = 0.001  # of a vocabulary: what lacks more belongs to another tokenizer
 FAMILIES: tuple[Family, ...] = (
     *(transformers_gpt, transformers_llama),
-    *(transformers_bert, transformers_t5, transformers_bart, transformers_clip),
+    *(transformers_bert, transformers_t5, transformers_bart, transformers_clip, transformers_whisper),
 )
 
 
@@ -70,6 +72,8 @@ def from_transformers(
         tokenizer.fits(vocabulary_of(published.config))
     if isinstance(published.config, DualEncoderConfig):
         published = replace(published, config=_prepared(published.config, folder, tokenizer))
+    if isinstance(published.config, SpeechRecognizerConfig):
+        transformers_whisper.check_features(folder, published.config.features.mels)
     try:
         model = (skeleton if pretrained else build)(published.config, labels=published.labels, tokenizer=tokenizer)
     except Exception as error:  # numbers that are no sizes fail in as many ways as there are layers

@@ -1,7 +1,7 @@
 """Tokenizers from the files of other programs: `load_tokenizer` finds which they are.
 
-Here are `vocab.json` with `merges.txt` (GPT-1, GPT-2, RoBERTa, BART, Qwen2, CLIP) and `vocab.txt` (BERT); SentencePiece
-and tiktoken have files of their own. Nothing is unpickled and no code of a folder is run.
+Here are `vocab.json` with `merges.txt` (GPT-1, GPT-2, Whisper, RoBERTa, BART, Qwen2, CLIP) and `vocab.txt` (BERT);
+SentencePiece and tiktoken have files of their own. Nothing is unpickled and no code of a folder is run.
 
 Which family a folder belongs to is said by its `tokenizer_config.json` or `config.json`. Where both are silent, the
 special tokens in the vocabulary tell.
@@ -34,6 +34,7 @@ _SENTENCEPIECE = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 _FAMILIES = {  # the beginning of a tokenizer's class or of a model's type -> the family
     "openai": "gpt1",
     "gpt2": "gpt2",
+    "whisper": "gpt2",
     "roberta": "roberta",
     "bart": "roberta",
     "qwen2": "qwen2",
