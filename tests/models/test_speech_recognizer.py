@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tiny_speech import clips, openai_twin, tiny_whisper, transformers_twin, whisper_config
+from tiny_speech import clips, openai_twin, tiny_whisper, transformers_twin
 
-from multimodal.errors import ArgumentError
 from multimodal.models.speech_recognizer import SpeechRecognizer
 
 SHORT: dict[str, Any] = {"positions": 50}  # one second

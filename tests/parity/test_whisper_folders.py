@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from folders import change_config, exported, load, published, random_model, rewrite
+from folders import exported, load, published, random_model, rewrite
 from tiny_speech import clips, tiny_whisper, transformers_config, whisper_tokenizer
 
 import multimodal as mm
@@ -47,3 +47,125 @@ def test_logits_there_and_back(fields: dict[str, Any], tmp_path: Path, equal: An
     equal(*both_logits(ours, theirs))
     equal(*both_logits(ours, exported(ours, theirs, tmp_path)))
     assert load(tmp_path / "back").config == ours.config
+
+
+@torch.no_grad()
+def test_a_model_without_its_head(tmp_path: Path, equal: Any) -> None:
+    theirs = whisper()
+    theirs.model.save_pretrained(tmp_path)
+    equal(*both_logits(load(tmp_path), theirs))
+
+
+@torch.no_grad()
+def test_half_precision_positions_are_kept(tmp_path: Path, equal: Any) -> None:
+    """As published: the sinusoids are rounded, so that their formula would give other outputs."""
+    theirs = whisper().half().float()
+    assert not torch.equal(theirs.model.encoder.embed_positions.weight, whisper().model.encoder.embed_positions.weight)
+    equal(*both_logits(published(theirs, tmp_path), theirs))
+
+
+def write_full(folder: Path, vocabulary: Any = "multilingual") -> SpeechRecognizer:
+    """A folder with everything that a Whisper on the hub has."""
+    model = tiny_whisper(vocabulary, positions=50, alignment_heads=((1, 0), (1, 3)))
+    save_transformers(model, folder)
+    return model
+
+
+@pytest.mark.parametrize("vocabulary", ["multilingual", "v3", "en"])
+def test_a_whole_folder_there_and_back(vocabulary: Any, tmp_path: Path) -> None:
+    model = write_full(tmp_path / "theirs", vocabulary)
+    found = load(tmp_path / "theirs")
+    assert found.config == model.config and found.tokens == model.tokens
+    assert all(torch.equal(tensor, found.state_dict()[name]) for name, tensor in model.state_dict().items())
+    save_transformers(found, tmp_path / "back")
+    for path in (tmp_path / "theirs").iterdir():
+        assert path.read_bytes() == (tmp_path / "back" / path.name).read_bytes(), path.name
+    mm.save(found, tmp_path / "ours")
+    again = load(tmp_path / "ours")
+    assert again.config == model.config and again.tokens == model.tokens
+    assert "automatic-speech-recognition" in (tmp_path / "ours" / "README.md").read_text()
+
+
+def test_transformers_reads_what_we_write(tmp_path: Path) -> None:
+    model = write_full(tmp_path)
+    theirs = transformers.WhisperForConditionalGeneration.from_pretrained(tmp_path)
+    processor = transformers.WhisperProcessor.from_pretrained(tmp_path)
+    tokens, generation = model.tokens, theirs.generation_config
+    assert tokens is not None
+    text = " Ein Satz, and another one: 42 ♪"
+    ids = processor.tokenizer(text, add_special_tokens=False).input_ids
+    assert ids == whisper_tokenizer().rows([text], special=False)[0]
+    assert processor.tokenizer.decode(ids) == text
+    assert processor.feature_extractor.feature_size == 80 and processor.feature_extractor.chunk_length == 1
+    assert generation.alignment_heads == [[1, 0], [1, 3]] and generation.is_multilingual
+    assert generation.lang_to_id["<|de|>"] == tokens.languages["de"] and len(generation.lang_to_id) == 99
+    assert generation.no_timestamps_token_id == tokens.no_timestamps == tokens.timestamp_begin - 1
+    found = theirs.generate(clips(1, frames=100), language="de", task="translate", max_new_tokens=3, do_sample=False)
+    assert found.shape[1] >= 3 and not set(found[0].tolist()) & set(model.config.suppress)
+
+
+def test_older_files_of_the_tokenizer(tmp_path: Path) -> None:
+    """vocab.json and merges.txt with added_tokens.json, where no-speech has another name and times are left out."""
+    tokenizer = whisper_tokenizer()
+    plain = json.loads(tokenizer.plain())
+    folder = tmp_path / "theirs"
+    write_full(folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "WhisperTokenizer"}')
+    end = tokenizer.eos_id
+    vocabulary = {**plain["model"]["vocab"], "<|endoftext|>": end}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = "\n".join(" ".join(pair) for pair in plain["model"]["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    names = [tokenizer.token_of(id) for id in range(end + 1, tokenizer.id_of("<|0.00|>"))]
+    names = [name.replace("<|nospeech|>", "<|nocaptions|>") for name in names]
+    (folder / "added_tokens.json").write_text(json.dumps({name: end + 1 + i for i, name in enumerate(names)}))
+    model = load(folder)
+    assert model.tokens == tiny_whisper(positions=50).tokens
+    for text in (" Ein Satz, and another: 42 ♪", "don't   stop\n\nnow", "日本語 text", " naïve 🎵"):
+        ids = model.tokenizer.rows([text], special=False)[0]
+        assert ids == tokenizer.rows([text], special=False)[0] and model.tokenizer.decode(ids) == text
+    assert model.tokenizer.decode([*ids, model.tokens.timestamp_begin + 3]) == text
+
+
+@torch.no_grad()
+def test_the_names_of_tied_weights(tmp_path: Path, equal: Any) -> None:
+    theirs = whisper()
+    theirs.save_pretrained(tmp_path)
+    rewrite(tmp_path, more={"proj_out.weight": theirs.proj_out.weight.data})
+    equal(*both_logits(load(tmp_path), theirs))
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "words"),
+    [
+        ("config.json", {"tie_word_embeddings": False}, "tie_word_embeddings is False; only True"),
+        ("config.json", {"architectures": ["WhisperForAudioClassification"]}, "WhisperForConditionalGeneration"),
+        ("config.json", {"activation_function": "mish"}, "activation_function is 'mish'"),
+        ("config.json", {"num_mel_bins": 0}, "num_mel_bins is 0"),
+        ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128; only 80"),
+        ("preprocessor_config.json", {"sampling_rate": 8000}, "sampling_rate is 8000; only 16000"),
+        ("generation_config.json", {"alignment_heads": [[7, 0]]}, "alignment_heads names head 0 of layer 7"),
+        ("generation_config.json", {"alignment_heads": [3]}, "alignment_heads is .*pairs"),
+        ("generation_config.json", {"suppress_tokens": [-1]}, "suppress_tokens is .*ids from 0 to 51,864"),
+    ],
+)
+def test_what_cannot_be_done(file: str, fields: dict[str, Any], words: str, tmp_path: Path) -> None:
+    write_full(tmp_path)
+    path = tmp_path / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    with pytest.raises(DataError, match=words):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("large-v3-turbo.pt", "'hf:openai/whisper-large-v3-turbo'"), ("mine.pt", "safetensors")]
+)
+def test_a_pickle_is_refused_unread(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'echo read > read'\ntR.")
+    with pytest.raises(DataError, match=f"is a pickle, which can run code.*{words}"):
+        load(tmp_path / name)
+    write_full(tmp_path / "folder")
+    (tmp_path / "folder" / "model.safetensors").rename(tmp_path / "folder" / "pytorch_model.bin")
+    with pytest.raises(DataError, match="weights as a pickle"):
+        load(tmp_path / "folder")
