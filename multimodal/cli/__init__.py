@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve
+    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve, wer
 
     return {
         "demo": demo,
@@ -75,6 +75,7 @@ def _commands() -> dict[str, ModuleType]:
         "search": search,
         "serve": serve,
         "generate": generate,
+        "wer": wer,
         "doctor": doctor,
     }
 

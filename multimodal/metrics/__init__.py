@@ -2,9 +2,12 @@
 
 classification.py    classifiers: accuracy, per-class scores, calibration
 text.py              text: perplexity, entities in tagged sentences, answers to questions
+speech.py            word and character error rates; alignment.py: words side by side
+normalizers.py       named ways to make texts comparable
 retrieval.py         images and texts that find each other: recall, zero-shot accuracy, bootstrap intervals
 """
 
+from multimodal.metrics.alignment import Aligned
 from multimodal.metrics.classification import (
     TEMPERATURE_RANGE,
     PerClass,
@@ -21,7 +24,9 @@ from multimodal.metrics.classification import (
     top_k_accuracy,
     wilson_interval,
 )
+from multimodal.metrics.normalizers import NORMALIZERS, Normalizer, normalizer
 from multimodal.metrics.retrieval import Ranking, RetrievalScores, bootstrap_interval, retrieval, zero_shot_accuracy
+from multimodal.metrics.speech import WordErrors, word_error_rate
 from multimodal.metrics.text import (
     AnswerScores,
     Entity,
@@ -36,14 +41,18 @@ from multimodal.metrics.text import (
 )
 
 __all__ = [
+    "NORMALIZERS",
     "TEMPERATURE_RANGE",
+    "Aligned",
     "AnswerScores",
     "Entity",
     "EntityScores",
+    "Normalizer",
     "PerClass",
     "Ranking",
     "ReliabilityBins",
     "RetrievalScores",
+    "WordErrors",
     "answer_f1",
     "answer_scores",
     "average_precision",
@@ -57,6 +66,7 @@ __all__ = [
     "mean_over_present",
     "micro_f1",
     "normalize_answer",
+    "normalizer",
     "per_class",
     "per_label",
     "perplexity",
@@ -64,5 +74,6 @@ __all__ = [
     "retrieval",
     "top_k_accuracy",
     "wilson_interval",
+    "word_error_rate",
     "zero_shot_accuracy",
 ]

@@ -65,9 +65,8 @@ def read_table(table: Path, columns: Columns, skipped: list[Skipped], default: s
 
 def readable(text: Any) -> str | None:
     """The text of a cell on one line; None where there is none. Numbers are written out."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        text = str(text)
-    return None if flaw(text) else " ".join(text.split())
+    said: Any = str(text) if isinstance(text, int | float) else text
+    return None if flaw(said) else " ".join(said.split())
 
 
 def _meanings(table: str, names: Sequence[str], columns: Columns, *, first: bool) -> dict[str, str]:
