@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from multimodal.errors import ArgumentError, nearest
 from multimodal.tokenizers.text import TextTokenizer
 
+Task: TypeAlias = Literal["transcribe", "translate"]
 TIMESTAMP_STEP = 0.02  # seconds between two timestamp tokens
-Task = Literal["transcribe", "translate"]
 _ENGLISH_END = 50_256  # <|endoftext|> of GPT-2's vocabulary, on which the English-only models are built
 _NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")  # the latter in transformers' older files
 
@@ -78,7 +78,7 @@ class SpeechTokens:
             multilingual=len(languages) > 1 and ids["eot"] != _ENGLISH_END,
         )
 
-    def start(self, language: str | None = None, task: Task = "transcribe", timestamps: bool = True) -> tuple[int, ...]:
+    def start(self, language: str | None = None, task: str = "transcribe", timestamps: bool = True) -> tuple[int, ...]:
         """What the decoder begins with.
 
         Args:
