@@ -10,6 +10,7 @@ Refs: arXiv:1706.03762 · shared layers (ALBERT) arXiv:1909.11942 · gradient ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -81,6 +82,7 @@ class Backbone(nn.Module):
         cache: Cache | None = None,
         context: Float[Tensor, "n s c"] | None = None,
         context_keep: Bool[Tensor, "n s"] | None = None,
+        after: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "b t d"]:
         """The tokens after all blocks and the last norm; what stands at padding has no meaning.
 
@@ -92,6 +94,7 @@ class Backbone(nn.Module):
             context: an encoder's output, for blocks with cross-attention. With a cache, several rows of x (beams) may
                 share each of them, those of the first in front; its keys are computed at the first call.
             context_keep: False at the context's padding.
+            after: what the tokens (b t d) become after each block, whose number, from 1, it is given.
 
         Raises:
             ArgumentError: a context without cross-attention or the reverse, more tokens than the cache holds, or a
@@ -103,7 +106,7 @@ class Backbone(nn.Module):
             raise ArgumentError(
                 "Blocks with a convolution take neither a cache nor packed documents: give rows of their own."
             )
-        if cache is None and context is None and self._leaves_out_padding(mask, x):
+        if cache is None and context is None and after is None and self._leaves_out_padding(mask, x):
             return self._packed(x, mask, positions)
         t = x.shape[1]
         past, s = cache.begin(t, mask.keep) if cache is not None else (0, t)
@@ -119,6 +122,8 @@ class Backbone(nn.Module):
                 x = checkpoint(block, x, use_reentrant=False, cache=store, **parts)  # pyright: ignore
             else:
                 x = block(x, cache=store, **parts)
+            if after is not None:
+                x = after(layer + 1, x)
         if cache is not None:
             cache.finish()
         return self.norm(x)

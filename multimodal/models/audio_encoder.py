@@ -9,6 +9,7 @@ Refs: Whisper arXiv:2212.04356 · Conformer arXiv:2005.08100
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,11 +53,22 @@ class AudioEncoder(nn.Module):
         """d."""
         return self.config.backbone.dim
 
-    def forward(self, mel: Float[Tensor, "b m t"], keep: Bool[Tensor, "b t"] | None = None) -> Encoded:
-        """Vectors of each token; `keep` is False at padding frames, which must be on the right.
+    def forward(
+        self,
+        mel: Float[Tensor, "b m t"],
+        keep: Bool[Tensor, "b t"] | None = None,
+        *,
+        after: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Encoded:
+        """Vectors of each token.
+
+        Args:
+            mel: features.
+            keep: False at padding frames, which must be on the right.
+            after: as in `Backbone.forward`.
 
         Raises:
             ArgumentError: another number of mel channels, or more frames than a stem with positions reads.
         """
         tokens = self.stem(mel, keep)
-        return Encoded(self.backbone(tokens.x, mask=tokens.mask), tokens.keep)
+        return Encoded(self.backbone(tokens.x, mask=tokens.mask, after=after), tokens.keep)

@@ -1,0 +1,222 @@
+"""From recordings to text with a `CtcRecognizer`: windows of speech, all frames scored at once, words with their times.
+
+A recording streams through: it is cut in its pauses (`speech_activity.py`), and a batch of windows is held at a time.
+Segments end where somebody pauses, so that they read well as subtitles.
+
+Axes: n samples · m mel channels · t frames · s tokens of the encoder · v tokens, the blank included
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multimodal.errors import ArgumentError, nearest
+from multimodal.generation.ctc import Placed, align, best_path, prefix_beams
+from multimodal.media import MediaError, probe_audio, stream_audio
+from multimodal.models.ctc_recognizer import CtcRecognizer
+from multimodal.models.speech_activity import Chunk, chunks
+from multimodal.models.speech_result import Segment, Transcription, Word
+from multimodal.models.text_input import tokenizer_of
+from multimodal.models.watching import evaluating
+from multimodal.progress import track
+from multimodal.tokenizers.audio import subsampled
+from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, SAMPLE_RATE, frame_keep
+
+TIMESTAMPS = ("segment", "word", "none")
+PAUSE = 0.6  # seconds between words that end a segment
+LINE = 84  # characters: two lines of a subtitle, after which a segment ends at the next word
+Timestamps = Literal["segment", "word", "none"]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A word, its place in its window in frames of the encoder, and how sure the model is."""
+
+    text: str
+    ids: tuple[int, ...]
+    start: int
+    end: int
+    logprobs: tuple[float, ...]
+
+
+def transcribe(
+    model: CtcRecognizer,
+    audio: Any,
+    *,
+    timestamps: Timestamps = "segment",
+    batch_size: int | None = None,
+    beams: int | None = None,
+    errors: list[tuple[Any, str]] | None = None,
+) -> Any:
+    """The `Transcription` of one recording, or a list of those of several.
+
+    Args:
+        model: with a tokenizer.
+        audio: a path, the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a list of these.
+        timestamps: "word" gives each segment its words; "none" one segment for each window of speech.
+        batch_size: windows of up to 30 s that go through the model at a time; None: 8.
+        beams: prefixes that are followed in the search for the likeliest text; None: the likeliest path.
+        errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
+
+    Raises:
+        ArgumentError: an unknown `timestamps`, numbers below 1, or a model without a tokenizer.
+        MediaError: a recording cannot be read, and no `errors` list was given.
+    """
+    tokenizer_of(model)
+    if timestamps not in TIMESTAMPS:
+        known = ", ".join(map(repr, TIMESTAMPS))
+        raise ArgumentError(
+            f"timestamps is {timestamps!r}; it must be one of {known}.{nearest(timestamps, TIMESTAMPS)}"
+        )
+    for name, value in (("batch_size", batch_size), ("beams", beams)):
+        if value is not None and value < 1:
+            raise ArgumentError(f"{name} is {value}; it must be at least 1.")
+    several = isinstance(audio, list)
+    found = []
+    for source in audio if several else [audio]:
+        try:
+            found.append(_one(model, source, timestamps, batch_size or 8, beams))
+        except MediaError as error:
+            if errors is None:
+                raise
+            errors.append((source, str(error)))
+    return found if several else (found[0] if found else None)
+
+
+def _one(
+    model: CtcRecognizer, source: Any, timestamps: Timestamps, batch_size: int, beams: int | None
+) -> Transcription:
+    seconds, segments = 0.0, []
+    total = math.ceil(probe_audio(source).seconds)
+
+    def pieces() -> Iterator[np.ndarray]:
+        nonlocal seconds
+        for piece in stream_audio(source, rate=SAMPLE_RATE):
+            seconds += len(piece) / SAMPLE_RATE
+            yield piece
+
+    def windows() -> Iterator[Chunk]:
+        yield from track(chunks(pieces()), total, "seconds of audio", size=lambda chunk: math.ceil(chunk.seconds))
+
+    with evaluating(model), torch.inference_mode():
+        for batch in (
+            itertools.batched(windows(), batch_size)
+            if hasattr(itertools, "batched")
+            else _batched(windows(), batch_size)
+        ):
+            for chunk, scores in zip(batch, score_windows(model, [chunk.wave for chunk in batch]), strict=True):
+                segments += _segments(model, chunk, scores, timestamps, beams)
+    text = " ".join(segment.text for segment in segments)
+    return Transcription(source=source, text=text, language=None, seconds=seconds, segments=tuple(segments))
+
+
+def score_windows(model: CtcRecognizer, waves: Sequence[np.ndarray]) -> list[Float[Tensor, "s v"]]:
+    """Log-probabilities of the tokens in each frame of each window, on the CPU; the model must be in eval mode."""
+    like = next(model.parameters())
+    samples = torch.tensor([len(wave) for wave in waves], device=like.device)
+    padded = torch.zeros(len(waves), int(samples.max()), device=like.device)
+    for row, wave in zip(padded, waves, strict=True):
+        row[: len(wave)] = torch.from_numpy(wave).to(like.device)
+    mel = model.features(padded)
+    keep = frame_keep(model.features, samples, mel.shape[2])
+    scores = model(mel.to(like.dtype), keep).float().log_softmax(-1).cpu()
+    counts = subsampled(keep.sum(1).cpu(), model.config.encoder.stem).tolist()
+    return [row[:count] for row, count in zip(scores, counts, strict=True)]
+
+
+def recognize(model: CtcRecognizer, scores: Float[Tensor, "s v"], beams: int | None = None) -> list[Placed]:
+    """The tokens in the frames that `scores` are of, and where each lies."""
+    if beams is None:
+        return best_path(scores, blank=model.blank)
+    return align(scores, prefix_beams(scores, blank=model.blank, width=beams)[0].ids, blank=model.blank)
+
+
+def _segments(
+    model: CtcRecognizer, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: Timestamps, beams: int | None
+) -> list[Segment]:
+    """The text of a window, as segments that end in its pauses."""
+    second = len(scores) / chunk.seconds  # frames
+    words = words_of(model, recognize(model, scores, beams))
+    groups: list[list[Heard]] = []
+    for word in words:
+        last = groups[-1] if groups else None
+        paused = last is None or (word.start - last[-1].end) / second > PAUSE
+        long = last is not None and sum(len(each.text) for each in last) >= LINE
+        if last is None or (timestamps != "none" and (paused or long)):
+            groups.append([word])
+        else:
+            last.append(word)
+    offset = chunk.start / FRAMES_PER_SECOND
+    found = []
+    for group in groups:
+        logprobs = [value for word in group for value in word.logprobs]
+        mean = sum(logprobs) / len(logprobs)
+        times = tuple(
+            Word(
+                word.text,
+                offset + word.start / second,
+                offset + word.end / second,
+                math.exp(sum(word.logprobs) / len(word.logprobs)),
+            )
+            for word in group
+        )
+        found.append(
+            Segment(
+                start=times[0].start,
+                end=times[-1].end,
+                text="".join(word.text for word in group).strip(),
+                ids=tuple(id for word in group for id in word.ids),
+                words=times if timestamps == "word" else (),
+                confidence=math.exp(mean),
+                avg_logprob=mean,
+                decoded="ctc",
+            )
+        )
+    return found
+
+
+def words_of(model: CtcRecognizer, placed: Sequence[Placed]) -> list[Heard]:
+    """Tokens joined to words: a new one begins where the text has a space."""
+    stream = tokenizer_of(model).decode_stream()
+    words: list[tuple[str, list[Placed]]] = []
+    for token, piece in [*((token, stream.push(token.id)) for token in placed), (None, stream.flush())]:
+        if words and token is not None and not piece:
+            words[-1][1].append(token)  # a part of a character
+            continue
+        for place, part in enumerate(_parts(piece)):
+            new = not words or (part.startswith(" ") and words[-1][0].strip() != "")
+            if new:
+                words.append((part, []))
+            else:
+                words[-1] = (words[-1][0] + part, words[-1][1])
+            if token is not None and place == 0:
+                words[-1][1].append(token)
+    found = []
+    for text, tokens in words:
+        # A space is heard between words, and is not a part of either.
+        spoken = [token for token in tokens if tokenizer_of(model).decode([token.id]).strip()] or tokens
+        if text.strip() and spoken:
+            logprobs = tuple(token.logprob for token in tokens)
+            ids = tuple(token.id for token in tokens)
+            found.append(Heard(text, ids, spoken[0].start, spoken[-1].end, logprobs))
+    return found
+
+
+def _parts(piece: str) -> list[str]:
+    """A piece of text before each of its spaces: ["a", " b"] of "a b"."""
+    places = [0, *(i for i, letter in enumerate(piece) if letter == " " and i > 0), len(piece)]
+    return [piece[start:stop] for start, stop in itertools.pairwise(places) if stop > start]
+
+
+def _batched(windows: Iterator[Chunk], size: int) -> Iterator[tuple[Chunk, ...]]:
+    while batch := tuple(itertools.islice(windows, size)):
+        yield batch

@@ -1,0 +1,97 @@
+"""Train a speech recognizer from nothing: a Conformer with CTC.
+
+Paper     Conformer, arXiv:2005.08100; CTC between the blocks, arXiv:2102.03216 and arXiv:2104.02724; SpecAugment,
+          arXiv:1904.08779; speed perturbation, Ko et al. 2015; hybrid CTC/attention, arXiv:1609.06773
+Run       python data/an4/prepare.py
+          python recipes/conformer_ctc.py fit --data.root data/an4/an4 --trainer.max_epochs 60
+Your own  --data.root manifest.jsonl (or .csv, .tsv, a folder with a .txt beside each recording, LibriSpeech, LJSpeech,
+          Common Voice); `multimodal check` says first what is wrong with it
+LibriSpeech  --data.root data/librispeech/LibriSpeech --model.depth 16 --model.channels 144 --model.pieces 128
+          --model.decoder_depth 6 --data.seconds_per_batch 600
+Many GPUs --trainer.devices 8 --trainer.strategy ddp --trainer.sync_batchnorm true
+Hardware  AN4: two cores of a CPU; LibriSpeech: GPUs with 24 GB
+Hours     not yet run
+Expected  not yet run
+Small     python recipes/conformer_ctc.py smoke          tones and chirps with names, about twenty seconds on a CPU
+"""
+
+from multimodal.cli.recipe import Smoke, run
+from multimodal.data.speech.data_modules import SpeechData
+from multimodal.data.speech.tones import write_tones
+from multimodal.presets.conformer import conformer
+from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
+from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tokenizers.text_settings import SpecialTokens
+from multimodal.tokenizers.text_training import train_tokenizer
+
+
+def conformer_ctc(
+    texts: tuple[str, ...],
+    pieces: int = 0,
+    dim: int = 144,
+    depth: int = 8,
+    heads: int = 4,
+    kernel: int = 15,
+    mels: int = 80,
+    channels: int = 64,
+    dropout: float = 0.1,
+    between: bool = True,
+    decoder_depth: int = 0,
+    objective: CtcObjectiveConfig = CtcObjectiveConfig(),
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, betas=(0.9, 0.98), warmup=0.1),
+    seed: int = 0,
+) -> CtcTask:
+    """A Conformer with fresh weights, small enough for hours of speech rather than hundreds of hours.
+
+    Args:
+        texts: what the vocabulary is trained on; the data give them.
+        pieces: size of a vocabulary of word pieces; 0: single characters.
+        dim: width of a token.
+        depth: blocks.
+        heads: attention heads of a block.
+        kernel: tokens of 40 ms that the convolution of a block sees; odd.
+        mels: channels of the spectrogram.
+        channels: of the convolutions that subsample it.
+        dropout: probability of zeroing a channel while training.
+        between: whether CTC also answers in the middle of the stack.
+        decoder_depth: blocks of a decoder that helps in training; 0: there is none.
+        objective: weights of the losses, what is hidden of the spectrograms.
+        optimizer: AdamW and its schedule.
+        seed: of everything random in a step.
+    """
+    special = SpecialTokens(unk="<unk>")
+    kind = "unigram" if pieces else "character"
+    tokenizer = train_tokenizer(iter(texts), kind, special=special, **({"vocabulary": pieces} if pieces else {}))
+    config = conformer(
+        tokenizer.vocabulary,
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        kernel=kernel,
+        mels=mels,
+        channels=channels,
+        dropout=dropout,
+        between=between,
+        decoder_depth=decoder_depth,
+    )
+    return CtcTask(config.build(tokenizer), objective=objective, optimizer=optimizer, seed=seed)
+
+
+SMOKE = Smoke(
+    arguments=(
+        "--model.dim=64",
+        "--model.depth=2",
+        "--model.mels=40",
+        "--model.channels=16",
+        "--model.between=false",
+        "--model.optimizer.lr=0.003",
+        "--trainer.max_epochs=8",
+        "--trainer.check_val_every_n_epoch=8",
+    ),
+    data=lambda folder: [f"--data.root={write_tones(folder / 'tones')}"],
+    metric="val_wer",
+    at_most=0.5,
+)
+
+if __name__ == "__main__":
+    run(conformer_ctc, SpeechData, smoke=SMOKE, trainer={"max_epochs": 60, "gradient_clip_val": 5.0})
