@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multimodal.errors import ArgumentError, nearest
+from multimodal.cli import inputs
+from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
     from multimodal.models.classifier import Classifier, Prediction
@@ -81,39 +81,9 @@ def find(arguments: Sequence[str]) -> list[Path]:
     Raises:
         ArgumentError: one that means no image.
     """
-    found: dict[Path, None] = {}
-    for argument in arguments:
-        files = _files(os.path.expanduser(argument)) if argument else []  # noqa: PTH111  a pattern is no path yet
-        if not files:
-            raise ArgumentError(_nothing(argument))
-        found.update(dict.fromkeys(files))
-    return list(found)
+    from multimodal.media import IMAGE_SUFFIXES, find_images
 
-
-def _nothing(argument: str) -> str:
-    path = Path(argument)
-    if argument and path.is_dir():
-        return f"{argument} holds no images."
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    advice = nearest(path.name, beside) or " Give a file, a folder, or a pattern in quotes."
-    return f"{argument or 'An empty name'} does not exist, and as a pattern matches no image.{advice}"
-
-
-def _files(argument: str) -> list[Path]:
-    from multimodal.media import IMAGE_SUFFIXES, find_images, is_junk
-
-    path = Path(argument)
-    if path.is_dir():
-        return find_images(path)
-    if path.exists() or path.is_symlink():
-        return [path]
-    given = set(path.parts)
-    below = Path(path.anchor or ".").glob(str(path)[len(path.anchor) :]) if argument.strip("/.") else ()
-    matches = [p for p in below if not any(is_junk(part) for part in p.parts if part not in given)]
-    files = [p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir()]
-    if "**" not in path.parts:  # as with the shell's patterns, a folder that matches stands for what is in it
-        files += [image for p in matches if p.is_dir() for image in find_images(p)]
-    return sorted(files, key=Path.as_posix)
+    return inputs.find(arguments, below=find_images, suffixes=IMAGE_SUFFIXES, what="image")
 
 
 def _explained(
