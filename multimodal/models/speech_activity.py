@@ -28,7 +28,7 @@ class ActivityConfig:
     """What counts as speech."""
 
     above: float = 6.0  # dB over the noise floor
-    quietest: float = -70.0  # dB of a full-scale sine in one band: below it there is nothing, however still the rest
+    quietest: float = -80.0  # dB of a full-scale sine in one band: below it there is nothing, however still the rest
     rise: float = 3.0  # dB that the noise floor may rise in 10 s
     padding: float = 0.2  # seconds of speech added on both sides of what was found: soft beginnings and ends
     pause: float = 0.3  # seconds; what is shorter is a part of the speech around it
