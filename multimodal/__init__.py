@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from multimodal.finetuning import finetune
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
+    from multimodal.models.ctc_recognizer import CtcRecognizer
     from multimodal.models.dual_encoder import DualEncoder
     from multimodal.models.encoder_decoder import EncoderDecoder
     from multimodal.models.language_model import LanguageModel
@@ -62,6 +63,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Classifier",
+    "CtcRecognizer",
     "DualEncoder",
     "EncoderDecoder",
     "ImageIndex",
@@ -81,6 +83,7 @@ __all__ = [
 
 _HOMES = {  # no public name is that of a file or folder here: importing that would put it in the name's place
     "Classifier": "multimodal.models.classifier",
+    "CtcRecognizer": "multimodal.models.ctc_recognizer",
     "DualEncoder": "multimodal.models.dual_encoder",
     "EncoderDecoder": "multimodal.models.encoder_decoder",
     "ImageIndex": "multimodal.search",

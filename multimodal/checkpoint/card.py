@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multimodal.checkpoint.card_speech import speech_body, speech_input, speech_words
+from multimodal.checkpoint.card_speech import AnyRecognizer, speech_body, speech_input, speech_words
 from multimodal.checkpoint.card_text import text_body, text_calibration, text_input, text_words
 from multimodal.checkpoint.kinds import AnyModel, TextModel
 from multimodal.models.classifier import Classifier
+from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.similarity import SoftmaxSimilarityConfig
@@ -54,7 +55,7 @@ def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
         parts = _image_parts(model, size)
     elif isinstance(model, DualEncoder):
         parts = _dual_parts(model, size)
-    elif isinstance(model, SpeechRecognizer):
+    elif isinstance(model, SpeechRecognizer | CtcRecognizer):
         parts = _speech_parts(model, size)
     else:
         parts = _text_parts(model, size)
@@ -95,7 +96,7 @@ def _text_parts(model: TextModel, size: int) -> list[str]:
     return [head, *([_labels(labels)] if labels else []), text_input(model)]
 
 
-def _speech_parts(model: SpeechRecognizer, size: int) -> list[str]:
+def _speech_parts(model: AnyRecognizer, size: int) -> list[str]:
     words = speech_words(model)
     summary = f"{words.does}, by {speech_body(model)}: {_size(model, size)}"
     return [_head(words.tag, words.title, summary, words.command, words.usage), speech_input(model)]

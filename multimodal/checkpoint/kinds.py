@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.models.ctc_recognizer import CtcRecognizer, CtcRecognizerConfig
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
@@ -27,7 +28,7 @@ from multimodal.tokenizers.text import TextTokenizer
 TextModel: TypeAlias = (
     LanguageModel | TextEncoder | EncoderDecoder | TextClassifier | TokenTagger | QuestionAnswerer | MultipleChoice
 )
-AnyModel: TypeAlias = Classifier | DualEncoder | TextModel | SpeechRecognizer
+AnyModel: TypeAlias = Classifier | DualEncoder | TextModel | SpeechRecognizer | CtcRecognizer
 AnyConfig: TypeAlias = (
     ClassifierConfig
     | DualEncoderConfig
@@ -39,6 +40,7 @@ AnyConfig: TypeAlias = (
     | QuestionAnswererConfig
     | MultipleChoiceConfig
     | SpeechRecognizerConfig
+    | CtcRecognizerConfig
 )
 
 
@@ -66,6 +68,7 @@ KINDS: dict[str, Kind] = {  # by the name of the model's class
     "QuestionAnswerer": Kind(QuestionAnswererConfig, ("tokenizer",)),
     "MultipleChoice": Kind(MultipleChoiceConfig, ("tokenizer",)),
     "SpeechRecognizer": Kind(SpeechRecognizerConfig, ("tokenizer",)),
+    "CtcRecognizer": Kind(CtcRecognizerConfig, ("tokenizer",)),
 }
 
 
@@ -87,4 +90,6 @@ def rebuilt(model: AnyModel) -> AnyModel:
 
 def vocabulary_of(config: Any) -> int:
     """How many token ids a model of `config` knows that reads or writes text."""
+    if isinstance(config, CtcRecognizerConfig):
+        return config.vocabulary
     return (config.embedding if hasattr(config, "embedding") else config.encoder.embedding).vocabulary

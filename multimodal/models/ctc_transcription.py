@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, SAMPLE_RATE,
 TIMESTAMPS = ("segment", "word", "none")
 PAUSE = 0.6  # seconds between words that end a segment
 LINE = 84  # characters: two lines of a subtitle, after which a segment ends at the next word
-Timestamps = Literal["segment", "word", "none"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def transcribe(
     model: CtcRecognizer,
     audio: Any,
     *,
-    timestamps: Timestamps = "segment",
+    timestamps: str = "segment",
     batch_size: int | None = None,
     beams: int | None = None,
     errors: list[tuple[Any, str]] | None = None,
@@ -92,9 +91,7 @@ def transcribe(
     return found if several else (found[0] if found else None)
 
 
-def _one(
-    model: CtcRecognizer, source: Any, timestamps: Timestamps, batch_size: int, beams: int | None
-) -> Transcription:
+def _one(model: CtcRecognizer, source: Any, timestamps: str, batch_size: int, beams: int | None) -> Transcription:
     seconds, segments = 0.0, []
     total = math.ceil(probe_audio(source).seconds)
 
@@ -141,7 +138,7 @@ def recognize(model: CtcRecognizer, scores: Float[Tensor, "s v"], beams: int | N
 
 
 def _segments(
-    model: CtcRecognizer, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: Timestamps, beams: int | None
+    model: CtcRecognizer, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: str, beams: int | None
 ) -> list[Segment]:
     """The text of a window, as segments that end in its pauses."""
     second = len(scores) / chunk.seconds  # frames
