@@ -4,7 +4,7 @@ The rules by which text is written (timestamps, suppression, beams, fallback) ar
 a recording to a transcription in `speech_transcription.py`.
 
 Axes: b batch · n contexts: b, or b / beams · m mel channels · t frames, or text length · l text length beside frames ·
-s encoder tokens · d model width · v vocabulary
+s encoder tokens · c their width · d width of the decoder · v vocabulary
 Refs: Whisper arXiv:2212.04356 · Distil-Whisper arXiv:2311.00430
 """
 
@@ -80,7 +80,7 @@ class SpeechRecognizer(nn.Module):
         """Logits of the token after each of `ids`, which begin as `tokens.start` says."""
         return self.output(self.decode(ids, self.encode(mel)))
 
-    def encode(self, mel: Float[Tensor, "b m t"]) -> Float[Tensor, "b s d"]:
+    def encode(self, mel: Float[Tensor, "b m t"]) -> Float[Tensor, "b s c"]:
         """What the decoder listens to: of `features(wave)`, where wave is 30 s with silence at its end.
 
         Raises:
@@ -91,7 +91,7 @@ class SpeechRecognizer(nn.Module):
     def decode(
         self,
         ids: Int[Tensor, "b t"],
-        context: Float[Tensor, "n s d"],
+        context: Float[Tensor, "n s c"],
         *,
         cache: Cache | None = None,
         decoder_keep: Bool[Tensor, "b t"] | None = None,
