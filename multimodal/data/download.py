@@ -1,4 +1,5 @@
-"""Public data sets to folders of images or texts: checksummed downloads that resume, safe unpacking, all or nothing.
+"""Public data sets to folders of images, texts or recordings: checksummed downloads that resume, safe unpacking, all or
+nothing.
 
 The scripts `data/*/prepare.py` use these; each knows its own source, checksum and layout.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import http.client
+import json
 import math
 import os
 import shutil
@@ -17,12 +19,13 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from multimodal.errors import DataError
+from multimodal.media import MediaError, probe_audio
 from multimodal.progress import track
 
 CHUNK = 1 << 20  # bytes
@@ -112,6 +115,24 @@ def download_files(out: Path, source: str, files: Mapping[str, tuple[str, str]])
         for name, file in zip(files, found, strict=True):
             file.rename(folder / name)
     return out
+
+
+def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """`folder`/manifest.jsonl: the `rows` sorted by their "file" below `folder`, each with its "seconds".
+
+    Raises:
+        DataError: a file is no readable recording.
+    """
+    ordered = sorted(rows, key=lambda row: row["file"])
+    manifest = folder / "manifest.jsonl"
+    with manifest.open("w", encoding="utf-8") as out:
+        for row in track(ordered, len(ordered), "Reading headers"):
+            try:
+                seconds = probe_audio(folder / row["file"]).seconds
+            except MediaError as error:
+                raise DataError(str(error)) from None
+            out.write(json.dumps({**row, "seconds": round(seconds, 3)}, ensure_ascii=False) + "\n")
+    return manifest
 
 
 def run_script(prepare: Callable[[Path], Path], about: str | None, out: Path, argv: Sequence[str] | None) -> int:
