@@ -1,8 +1,9 @@
 """`multimodal doctor`: does this installation work, and what does this machine offer?
 
 Looks at the installed versions against those that the package asks for, whether torch, torchvision and torchaudio
-belong together and import, at devices, arithmetic and disk space, and, only when asked, whether the model hub answers.
-Every finding that is broken comes with its cure. Here alone an exception is a result: it is shown as a finding.
+belong together and import, which sound can be decoded, at devices, arithmetic and disk space, and, only when asked,
+whether the model hub answers. Every finding that is broken comes with its cure. Here alone an exception is a result: it
+is shown as a finding.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def examine(*, hub: bool = False) -> list[Finding]:
     """All findings about this process's Python and machine; takes the seconds that importing torch takes."""
     findings = [check_requirements(installed_versions(), _requirements()), check_builds(_builds())]
     imports = {name: check_import(name) for name in (*_BUILT_TOGETHER, "huggingface_hub", "tokenizers")}
-    findings += imports.values()
+    findings += [*imports.values(), check_import("soundfile"), check_containers()]
     if imports["torch"].state == "ok":
         findings.append(_look_at_devices())
     if all(finding.state == "ok" for finding in imports.values()):
@@ -121,6 +122,17 @@ def check_import(name: str) -> Finding:
         cure = _REINSTALL if name in _BUILT_TOGETHER else f"pip install --force-reinstall {name}"
         return Finding(subject=f"import {name}", state="broken", detail=detail, cure=cure)
     return Finding(subject=f"import {name}", state="ok", detail="works")
+
+
+def check_containers() -> Finding:
+    """Whether the sound of m4a, mp4, webm, wma and videos can be decoded: what the extra `containers` is for."""
+    subject, version = "sound of m4a, mp4, webm", _version("av")
+    if version is None:
+        cure = "pip install 'multimodal[containers]'"
+        return Finding(subject=subject, state="note", detail="cannot be read: PyAV is not installed", cure=cure)
+    found = check_import("av")
+    detail = f"read by PyAV {version}" if found.state == "ok" else found.detail
+    return Finding(subject=subject, state=found.state, detail=detail, cure=found.cure)
 
 
 def check_disk(subject: str, folder: Path) -> Finding:

@@ -211,6 +211,7 @@ def test_doctor_finds_this_installation_sound(capsys):
     assert {"multimodal", "torch", "timm"} <= set(report["versions"])
     states = {row["subject"]: row["state"] for row in report["findings"]}
     assert states["requirements"] == states["import torchvision"] == states["builds"] == "ok"
+    assert states["import soundfile"] == "ok"
     assert "model hub" not in states, "no network unless asked"
 
 
@@ -256,6 +257,13 @@ def test_a_library_that_fails_on_import_is_found(monkeypatch, tmp_path):
     assert finding.state == "broken"
     assert finding.detail == "RuntimeError: operator torchvision::nms does not exist"
     assert finding.cure == "pip install --force-reinstall broken_vision"
+
+
+def test_a_missing_decoder_of_containers_is_a_note(monkeypatch):
+    assert doctor.check_containers().state == "ok"
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    finding = doctor.check_containers()
+    assert (finding.state, finding.cure) == ("note", "pip install 'multimodal[containers]'")
 
 
 def test_disk_space_is_judged(monkeypatch, tmp_path):
