@@ -2,7 +2,7 @@
 
 Every file is read once (inspect.py) and each judge below turns what was seen into findings: an error makes results
 wrong or files unusable, a warning costs accuracy, a note says what training will do. How they look is in
-check_report.py. Nothing is changed or deleted.
+check_report.py and ../check_report.py. Nothing is changed or deleted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multimodal.data.images.check_report import Finding, Report, Severity
+from multimodal.data.check_report import Finding, Severity, by_severity, left_out
+from multimodal.data.images.check_report import Report
 from multimodal.data.images.duplicates import Duplicates, find_duplicates
 from multimodal.data.images.inspect import ImageFacts, inspect_images
 from multimodal.data.images.read import read_labeled_images
@@ -52,9 +53,8 @@ def check(path: str | Path, *, separator: str | None = "|") -> Report:
     samples, split = tuple(sample for sample, _ in pairs), tuple(split for _, split in pairs)
     facts = tuple(inspect_images(samples))
     looked = _Looked(images, samples, split, facts, find_duplicates(facts))
-    judges = (_left_out, _unreadable, _duplicated, _classes, _splits, _shapes, _colours)
-    found = [finding for judge in judges for finding in judge(looked)]
-    order = ("error", "warning", "note")
+    judges = (_unreadable, _duplicated, _classes, _splits, _shapes, _colours)
+    found = [*left_out(images.skipped), *(finding for judge in judges for finding in judge(looked))]
     readable = looked.readable
     return Report(
         path=images.root,
@@ -65,16 +65,8 @@ def check(path: str | Path, *, separator: str | None = "|") -> Report:
         median_size=_median_size(readable),
         formats=dict(Counter(fact.format for fact in readable).most_common()),
         modes=dict(Counter(fact.mode for fact in readable).most_common()),
-        findings=tuple(sorted(found, key=lambda finding: order.index(finding.severity))),
+        findings=by_severity(found),
     )
-
-
-def _left_out(looked: _Looked) -> Iterator[Finding]:
-    reasons: dict[str, list[str]] = {}
-    for skipped in looked.images.skipped:
-        reasons.setdefault(skipped.reason, []).append(skipped.path)
-    for reason, paths in reasons.items():
-        yield _finding("warning", "left_out", paths, f"{{n}} left out: {reason}", "Mend them, or take them out.")
 
 
 def _unreadable(looked: _Looked) -> Iterator[Finding]:
@@ -199,8 +191,8 @@ def _median_size(facts: Sequence[ImageFacts]) -> tuple[int, int]:
 
 def _finding(severity: Severity, code: str, paths: Sequence[str], message: str, advice: str) -> Finding:
     """A finding about single files; `{n}` in the message becomes "3 images"."""
-    what = _entries(len(paths)) if code == "left_out" else _images(len(paths))
-    return Finding(severity, code, message.format(n=what), advice, files=tuple((path,) for path in paths))
+    files = tuple((path,) for path in paths)
+    return Finding(severity, code, message.format(n=_images(len(paths))), advice, files=files)
 
 
 def _group(severity: Severity, code: str, groups: Sequence[tuple[str, ...]], message: str, advice: str) -> Finding:
@@ -209,10 +201,6 @@ def _group(severity: Severity, code: str, groups: Sequence[tuple[str, ...]], mes
 
 def _images(n: int) -> str:
     return f"{n:,} image{'s' * (n != 1)}"
-
-
-def _entries(n: int) -> str:
-    return f"{n:,} {'entry' if n == 1 else 'entries'}"
 
 
 def _times(groups: Sequence[tuple[str, ...]]) -> str:

@@ -4,7 +4,8 @@ import io
 
 from rich.console import Console
 
-from multimodal.data.images.check_report import Finding, Report
+from multimodal.data.check_report import Finding
+from multimodal.data.images.check_report import Report
 
 
 def report(folder, *findings: Finding, classes: int = 2) -> Report:
