@@ -29,7 +29,7 @@ def demuxed(
     """
     stream.seek(0)
     try:
-        container = av.open(stream, mode="r", format=demuxer)
+        container = av.open(stream, mode="r", format=demuxer, metadata_errors="replace")  # old tags are Latin-1
     except av.FFmpegError as error:
         raise MediaError(f"{name} cannot be decoded: {_reason(error)}.") from error
     if not container.streams.audio:

@@ -38,9 +38,17 @@ class _Nameless:
     """A stream without its name, from which soundfile would take a format (`.raw`: samples without a header)."""
 
     def __init__(self, stream: IO[bytes] | io.BufferedIOBase):
-        self.seek, self.tell, self.read = stream.seek, stream.tell, stream.read
+        self.stream = stream
+        self.tell, self.read = stream.tell, stream.read
         if hasattr(stream, "readinto"):
             self.readinto = stream.readinto  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Stays in place where a damaged header sends it before the start: libsndfile notices by `tell`."""
+        try:
+            return self.stream.seek(offset, whence)
+        except (ValueError, OSError):
+            return self.stream.tell()
 
 
 def decoded(stream: IO[bytes] | io.BufferedIOBase, name: str) -> tuple[dict[str, Any], Iterator[np.ndarray]]:

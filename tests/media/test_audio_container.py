@@ -99,6 +99,15 @@ def test_damage_inside_is_refused(tmp_path):
     assert "cannot be decoded: invalid data" in refused(bytes(without_index))
 
 
+def test_tags_that_are_not_unicode_do_no_harm():
+    data = film("mp4")
+    changed = data.replace(b"SoundHandler", b"So\xfcndHandler")
+    assert changed != data and len(changed) == len(data)
+    assert np.array_equal(read_audio(changed), read_audio(data))
+    changed = data.replace(b"isom", b"iso\xe9", 1)
+    assert np.array_equal(read_audio(changed), read_audio(data))
+
+
 def test_a_name_says_nothing_about_a_container(tmp_path):
     path = tmp_path / "really.wav"
     path.write_bytes(film("webm"))

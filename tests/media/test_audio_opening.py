@@ -151,6 +151,24 @@ def test_recordings_are_found_as_pictures_are(tmp_path):
         find_audio(tmp_path / "none")
 
 
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64", "AU", "NIST"])
+def test_damaged_bytes_never_raise_anything_else(form, capfd):
+    generator = np.random.default_rng(0)
+    data = encoded(tone(seconds=0.3), form)
+    refusals = 0
+    for case in range(60):
+        damaged = bytearray(data)
+        for at in generator.integers(0, 64 if case % 2 else len(data), 5):
+            damaged[at] = generator.integers(256)
+        try:
+            assert np.isfinite(read_audio(bytes(damaged), longest=60.0)).all()
+        except MediaError as error:
+            refusals += 1
+            assert str(error).startswith("The sound of ") and len(str(error)) < 300
+    assert refusals
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_reading_in_several_threads_gives_the_same():
     data = encoded(tone(seconds=3, rate=44_100), "OGG", rate=44_100)
     results: list[np.ndarray] = []
