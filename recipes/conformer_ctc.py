@@ -3,10 +3,10 @@
 Paper     Conformer, arXiv:2005.08100; CTC between the blocks, arXiv:2102.03216 and arXiv:2104.02724; SpecAugment,
           arXiv:1904.08779; speed perturbation, Ko et al. 2015; hybrid CTC/attention, arXiv:1609.06773
 Run       python data/an4/prepare.py
-          python recipes/conformer_ctc.py fit --data.root data/an4/an4 --trainer.max_epochs 60
+          python recipes/conformer_ctc.py fit --data.root data/an4/audio --trainer.max_epochs 60
 Your own  --data.root manifest.jsonl (or .csv, .tsv, a folder with a .txt beside each recording, LibriSpeech, LJSpeech,
           Common Voice); `multimodal check` says first what is wrong with it
-LibriSpeech  --data.root data/librispeech/LibriSpeech --model.depth 16 --model.channels 144 --model.pieces 128
+LibriSpeech  --data.root data/librispeech/audio --model.depth 16 --model.channels 144 --model.pieces 128
           --model.decoder_depth 6 --data.seconds_per_batch 600
 Many GPUs --trainer.devices 8 --trainer.strategy ddp --trainer.sync_batchnorm true
 Hardware  AN4: two cores of a CPU; LibriSpeech: GPUs with 24 GB

@@ -22,7 +22,6 @@ from torch import Tensor
 from multimodal.errors import ArgumentError, nearest
 from multimodal.generation.ctc import Placed, align, best_path, prefix_beams
 from multimodal.media import MediaError, probe_audio, stream_audio
-from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.speech_activity import Chunk, chunks
 from multimodal.models.speech_result import Segment, Transcription, Word
 from multimodal.models.text_input import tokenizer_of
@@ -48,7 +47,7 @@ class Heard:
 
 
 def transcribe(
-    model: CtcRecognizer,
+    model: Any,
     audio: Any,
     *,
     timestamps: str = "segment",
@@ -59,7 +58,7 @@ def transcribe(
     """The `Transcription` of one recording, or a list of those of several.
 
     Args:
-        model: with a tokenizer.
+        model: a `CtcRecognizer` with a tokenizer.
         audio: a path, the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a list of these.
         timestamps: "word" gives each segment its words; "none" one segment for each window of speech.
         batch_size: windows of up to 30 s that go through the model at a time; None: 8.
@@ -91,7 +90,7 @@ def transcribe(
     return found if several else (found[0] if found else None)
 
 
-def _one(model: CtcRecognizer, source: Any, timestamps: str, batch_size: int, beams: int | None) -> Transcription:
+def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int | None) -> Transcription:
     seconds, segments = 0.0, []
     total = math.ceil(probe_audio(source).seconds)
 
@@ -116,7 +115,7 @@ def _one(model: CtcRecognizer, source: Any, timestamps: str, batch_size: int, be
     return Transcription(source=source, text=text, language=None, seconds=seconds, segments=tuple(segments))
 
 
-def score_windows(model: CtcRecognizer, waves: Sequence[np.ndarray]) -> list[Float[Tensor, "s v"]]:
+def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Float[Tensor, "s v"]]:
     """Log-probabilities of the tokens in each frame of each window, on the CPU; the model must be in eval mode."""
     like = next(model.parameters())
     samples = torch.tensor([len(wave) for wave in waves], device=like.device)
@@ -130,7 +129,7 @@ def score_windows(model: CtcRecognizer, waves: Sequence[np.ndarray]) -> list[Flo
     return [row[:count] for row, count in zip(scores, counts, strict=True)]
 
 
-def recognize(model: CtcRecognizer, scores: Float[Tensor, "s v"], beams: int | None = None) -> list[Placed]:
+def recognize(model: Any, scores: Float[Tensor, "s v"], beams: int | None = None) -> list[Placed]:
     """The tokens in the frames that `scores` are of, and where each lies."""
     if beams is None:
         return best_path(scores, blank=model.blank)
@@ -138,7 +137,7 @@ def recognize(model: CtcRecognizer, scores: Float[Tensor, "s v"], beams: int | N
 
 
 def _segments(
-    model: CtcRecognizer, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: str, beams: int | None
+    model: Any, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: str, beams: int | None
 ) -> list[Segment]:
     """The text of a window, as segments that end in its pauses."""
     second = len(scores) / chunk.seconds  # frames
@@ -181,7 +180,7 @@ def _segments(
     return found
 
 
-def words_of(model: CtcRecognizer, placed: Sequence[Placed]) -> list[Heard]:
+def words_of(model: Any, placed: Sequence[Placed]) -> list[Heard]:
     """Tokens joined to words: a new one begins where the text has a space."""
     stream = tokenizer_of(model).decode_stream()
     words: list[tuple[str, list[Placed]]] = []
