@@ -16,6 +16,7 @@ from multimodal.finetuning.settings import AdaptConfig
 from multimodal.models.classifier import Classifier, LinearHeadConfig
 from multimodal.models.image_encoder import ImageEncoder, ImageEncoderConfig, TimmEncoderConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
+from multimodal.tokenizers.transforms import of_images
 
 
 def adapt(model: Classifier, images: LabeledImages, config: AdaptConfig, *, fresh: bool = False) -> Classifier:
@@ -26,7 +27,7 @@ def adapt(model: Classifier, images: LabeledImages, config: AdaptConfig, *, fres
     Raises:
         ArgumentError: LoRA on an encoder that is not on the shared backbone.
     """
-    transform = model.transform.config
+    transform = of_images(model.transform.config, "Fine-tuning")
     size = transform.size if config.image_size == min(transform.size) else (config.image_size, config.image_size)
     adapted = with_head(
         model,
@@ -63,7 +64,7 @@ def with_head(
     weights, drawn anew for `fresh` ones. Random positions shrunk to fewer would nearly vanish, and with them all that
     the model knows of places (480 photos at 64 px, 30 epochs: it stayed at chance).
     """
-    transform = transform or model.config.transform
+    transform = transform or of_images(model.config.transform, "A fresh head")
     adapted = replace(
         model.config,
         encoder=_with_drop_path(_at_size(model.config.encoder, transform.size), drop_path),

@@ -31,6 +31,7 @@ from multimodal.finetuning.run import Run, write_json
 from multimodal.finetuning.settings import FinetuneConfig, options, override
 from multimodal.hub import load
 from multimodal.models.classifier import Classifier, ClassifierConfig
+from multimodal.tokenizers.transforms import of_images
 
 say: Callable[..., None] = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
 
@@ -134,7 +135,7 @@ def _plan(folder: str, source: str, asked: dict[str, Any], start: Classifier, *,
         images=len(inspected.images.splits["train"]),
         pretrained=not fresh,
         method=asked.get("method", "full"),
-        transform=start.transform.config,
+        transform=of_images(start.transform.config, "Fine-tuning a folder"),
         median_side=inspected.median_side,
     )
     settings = override(chosen, asked)
@@ -162,7 +163,7 @@ def _baseline(start: Classifier, images: LabeledImages, config: FinetuneConfig, 
     """Accuracy of nearest class means on the features before any training; none for several labels an image."""
     if not config.baseline or images.multi_label:
         return None
-    transform = replace(start.transform.config, resize=config.adapt.resize)
+    transform = replace(of_images(start.transform.config, "Fine-tuning"), resize=config.adapt.resize)
     start.transform = transform.build()
     return nearest_mean_accuracy(start, train.loaders(images, config), part)
 

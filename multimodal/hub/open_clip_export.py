@@ -38,6 +38,7 @@ from multimodal.models.similarity import SigmoidSimilarityConfig
 from multimodal.models.towers import EndPoolConfig, ImageTowerConfig, PaddedPoolConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_ranks import load_open_clip
+from multimodal.tokenizers.transforms import of_images
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
@@ -203,7 +204,7 @@ def _tokenizer_settings(model: DualEncoder) -> dict[str, Any]:
 
 
 def _preprocess(model: DualEncoder) -> dict[str, Any]:
-    transform, image = model.transform.config, model.config.image
+    transform, image = of_images(model.transform.config, "open_clip"), model.config.image
     modes = {ours: theirs for theirs, ours in RESIZE.items()}
     encoder = image.encoder if isinstance(image, ImageTowerConfig) else None
     own = encoder.tokenizer.size if isinstance(encoder, ImageEncoderConfig) else transform.size

@@ -21,6 +21,7 @@ from multimodal.errors import ArgumentError
 from multimodal.hub.safetensors_folder import write_tensors
 from multimodal.models.classifier import Classifier
 from multimodal.models.image_encoder import ImageEncoderConfig, TimmEncoderConfig
+from multimodal.tokenizers.transforms import of_images
 
 _ASIDE = {"dropout", "drop_path", "transform", "output", "arguments"}  # what logits of given pixels do not depend on
 _CROP_MODE = {"crop": "center", "squash": "squash", "pad": "border"}
@@ -102,7 +103,7 @@ def _config(classifier: Classifier, model: Any, name: str, arguments: dict[str, 
     """config.json as timm reads it."""
     from multimodal.hub.timm_convert import plain_arguments
 
-    transform, encoder = classifier.transform.config, classifier.config.encoder
+    transform, encoder = of_images(classifier.transform.config, "timm"), classifier.config.encoder
     architecture, _, tag = name.partition(".")
     fixed = bool(model.pretrained_cfg.get("fixed_input_size"))
     if isinstance(encoder, ImageEncoderConfig) and encoder.tokenizer.size != transform.size:

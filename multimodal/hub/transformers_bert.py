@@ -113,7 +113,7 @@ def _task(fields: Fields, part: Part, found: Published, body: TextEncoderConfig)
     kind, hidden = KINDS[name], body.backbone.block.dropout
     usual = hidden if kind.usual["classifier_dropout"] is None else kind.usual["classifier_dropout"]
     dropout = fields.rate(kind.own.get("classifier_dropout", "classifier_dropout"), usual)
-    labels = _labels(fields)
+    labels = fields.labels()
     head = FirstTokenHeadConfig(activation="relu" if name == "distilbert" else "tanh", dropout=dropout)
     if part == "choose":
         return replace(found, config=MultipleChoiceConfig(encoder=body, head=head))
@@ -126,24 +126,11 @@ def _task(fields: Fields, part: Part, found: Published, body: TextEncoderConfig)
         dropout = hidden if name == "distilbert" else dropout
         config = TokenTaggerConfig(encoder=body, classes=len(labels), dropout=dropout)
         return replace(found, config=config, labels=labels)
-    problem = fields.config.get("problem_type") or "single_label_classification"
-    if problem not in ("single_label_classification", "multi_label_classification"):
-        raise fields.wrong("problem_type", "only classification can be done here, single_label_ or multi_label_")
-    several = problem.startswith("multi") or len(labels) == 1
+    several = fields.several_labels() or len(labels) == 1
     config = TextClassifierConfig(
         encoder=body, classes=len(labels), head=head, output="sigmoid" if several else "softmax"
     )
     return replace(found, config=config, labels=labels)
-
-
-def _labels(fields: Fields) -> tuple[str, ...]:
-    found = fields.config.get("id2label")
-    if found is None:
-        return tuple(f"LABEL_{i}" for i in range(fields.whole("num_labels", 2)))
-    labels = {str(number): str(label) for number, label in found.items()} if isinstance(found, dict) else {}
-    if not labels or labels.keys() != {str(i) for i in range(len(labels))}:
-        raise fields.wrong("id2label", "it must name each class, counted from 0")
-    return tuple(labels[str(i)] for i in range(len(labels)))
 
 
 def write(model_config: Any) -> dict[str, Any] | None:

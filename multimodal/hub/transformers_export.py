@@ -19,13 +19,14 @@ from multimodal.checkpoint.kinds import TextModel
 from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError, DataError
-from multimodal.hub import transformers_clip, transformers_whisper
+from multimodal.hub import transformers_ast, transformers_clip, transformers_whisper
 from multimodal.hub.files import read_json
 from multimodal.hub.safetensors_folder import WEIGHTS, write_tensors
 from multimodal.hub.transformers_family import Published
 from multimodal.hub.transformers_generation import write_generation
 from multimodal.hub.transformers_pixels import PIXELS, write_pixels
 from multimodal.hub.transformers_source import CONFIG, FAMILIES, GENERATION
+from multimodal.models.classifier import Classifier, ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
@@ -33,8 +34,9 @@ from multimodal.models.speech_recognizer import SpeechRecognizer, SpeechRecogniz
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_settings import CONFIG as TOKENIZER_CONFIG
 from multimodal.tokenizers.text_siglip import prepare
+from multimodal.tokenizers.transforms import of_images
 
-Model = TextModel | DualEncoder | SpeechRecognizer
+Model = TextModel | Classifier | DualEncoder | SpeechRecognizer
 _FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, "tokenizer.json", TOKENIZER_CONFIG)
 
 
@@ -70,13 +72,15 @@ def save_transformers(model: Model, folder: str | Path) -> Path:
             ids = {name: config[name] for name in config if name.endswith("_token_id")}
             _write_json(fresh / GENERATION, {**ids, **write_generation(model.config.generation)})
         if isinstance(model, DualEncoder):
-            _write_json(fresh / PIXELS, write_pixels(model.transform.config, config["model_type"]))
+            _write_json(fresh / PIXELS, write_pixels(of_images(model.transform.config, "CLIP"), config["model_type"]))
         if isinstance(model, SpeechRecognizer):
             _write_json(fresh / GENERATION, transformers_whisper.write_speech(model))
             _write_json(fresh / PIXELS, transformers_whisper.write_features(model.config))
-        if model.tokenizer is not None:
+        if isinstance(model, Classifier):
+            _write_json(fresh / PIXELS, transformers_ast.write_features(model.transform.config))
+        elif model.tokenizer is not None:
             _plain_tokenizer(model.tokenizer, model).save(fresh)
-        if model.tokenizer is not None and isinstance(model, SpeechRecognizer):
+        if isinstance(model, SpeechRecognizer) and model.tokenizer is not None:
             settings = read_json(fresh / TOKENIZER_CONFIG)
             _write_json(fresh / TOKENIZER_CONFIG, {**settings, **transformers_whisper.PROCESSOR_CLASSES})
     return target
@@ -106,7 +110,9 @@ def _express(model: Model) -> tuple[dict[str, Any], Published]:
 
 def _plain(config: Any) -> dict[str, Any]:
     """A config without what config.json does not say: the defaults of generation, the preprocessing."""
-    if isinstance(config, DualEncoderConfig):
+    if isinstance(config, ClassifierConfig):
+        config = transformers_ast.essential(config)
+    elif isinstance(config, DualEncoderConfig):
         config = transformers_clip.essential(config)
     elif isinstance(config, SpeechRecognizerConfig):
         config = transformers_whisper.essential(config)
@@ -131,7 +137,7 @@ def _plain_tokenizer(tokenizer: TextTokenizer, model: Model) -> TextTokenizer:
 
 def _ids(model: Model) -> dict[str, Any]:
     """Ids of special tokens, null where there are none: transformers would take those of the first published model."""
-    if isinstance(model, DualEncoder):
+    if isinstance(model, Classifier | DualEncoder):
         return {}
     if isinstance(model, SpeechRecognizer):
         return transformers_whisper.token_ids(model)

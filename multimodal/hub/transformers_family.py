@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from multimodal.backbone.mlp import Activation
 from multimodal.errors import DataError, nearest
+from multimodal.models.classifier import ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModelConfig
@@ -31,7 +32,7 @@ from multimodal.weights.keymap import Table
 
 BodyConfig: TypeAlias = LanguageModelConfig | TextEncoderConfig | EncoderDecoderConfig
 HeadConfig: TypeAlias = TextClassifierConfig | TokenTaggerConfig | QuestionAnswererConfig | MultipleChoiceConfig
-AnyConfig: TypeAlias = BodyConfig | HeadConfig | DualEncoderConfig | SpeechRecognizerConfig
+AnyConfig: TypeAlias = BodyConfig | HeadConfig | ClassifierConfig | DualEncoderConfig | SpeechRecognizerConfig
 ACTIVATIONS: dict[str, Activation] = {  # transformers' names; the first of each is the one that is written
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -180,6 +181,31 @@ class Fields:
                 "architectures", f"of this model_type, one of these can be read: {', '.join(supported)}", near
             )
         return found[0]
+
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in their order.
+
+        Raises:
+            DataError: they do not name each class.
+        """
+        found = self.config.get("id2label")
+        if found is None:
+            return tuple(f"LABEL_{i}" for i in range(self.whole("num_labels", 2)))
+        labels = {str(number): str(label) for number, label in found.items()} if isinstance(found, dict) else {}
+        if not labels or labels.keys() != {str(i) for i in range(len(labels))}:
+            raise self.wrong("id2label", "it must name each class, counted from 0")
+        return tuple(labels[str(i)] for i in range(len(labels)))
+
+    def several_labels(self) -> bool:
+        """Whether an input may have any number of the classes.
+
+        Raises:
+            DataError: the model was trained for numbers.
+        """
+        problem = self.config.get("problem_type") or "single_label_classification"
+        if problem not in ("single_label_classification", "multi_label_classification"):
+            raise self.wrong("problem_type", "only classification can be done here, single_label_ or multi_label_")
+        return problem.startswith("multi")
 
     def only(self, **fixed: Any) -> None:
         """Refuse other values than these, which mean what is done here; an absent or null field is one of them.

@@ -14,7 +14,8 @@ from huggingface_hub import HfApi, cached_assets_path, constants, hf_hub_downloa
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.hub.files import PATIENCE, asking_hub
+from multimodal.hub import transformers_ast
+from multimodal.hub.files import PATIENCE, asking_hub, read_json
 from multimodal.hub.safetensors_folder import INDEX, WEIGHTS, shards_of
 from multimodal.hub.transformers_pixels import PIXELS, PROCESSOR
 from multimodal.hub.transformers_source import CONFIG, GENERATION, VOCABULARIES, read_published
@@ -136,7 +137,10 @@ def _cached(repository: str, revision: str | None) -> Path | None:
 
 def _usable(folder: Path, *, weights: bool) -> bool:
     """Whether what no model does without is there."""
-    if not (folder / CONFIG).exists() or not any((folder / name).exists() for name in VOCABULARIES):
+    if not (folder / CONFIG).exists():
+        return False
+    wordless = read_json(folder / CONFIG).get("model_type") in transformers_ast.MODEL_TYPES
+    if not wordless and not any((folder / name).exists() for name in VOCABULARIES):
         return False
     if not weights or (folder / WEIGHTS).exists():
         return True

@@ -17,6 +17,7 @@ from multimodal.checkpoint.fit import assign, skeleton
 from multimodal.checkpoint.kinds import vocabulary_of
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.hub import (
+    transformers_ast,
     transformers_bart,
     transformers_bert,
     transformers_clip,
@@ -29,11 +30,13 @@ from multimodal.hub.files import first_line, read_json
 from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
 from multimodal.hub.transformers_family import Family, Fields, Published
 from multimodal.hub.transformers_pixels import read_pixels
+from multimodal.models.classifier import ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoderConfig
 from multimodal.models.speech_recognizer import SpeechRecognizerConfig
 from multimodal.models.towers import PaddedPoolConfig, TextTowerConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
+from multimodal.tokenizers.transforms import of_images
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 VOCABULARIES = (  # any of these: the folder has a tokenizer
@@ -42,7 +45,7 @@ VOCABULARIES = (  # any of these: the folder has a tokenizer
 )
 _SPARE = 0.001  # of a vocabulary: what lacks more belongs to another tokenizer
 FAMILIES: tuple[Family, ...] = (
-    *(transformers_gpt, transformers_llama),
+    *(transformers_gpt, transformers_llama, transformers_ast),
     *(transformers_bert, transformers_t5, transformers_bart, transformers_clip, transformers_whisper),
 )
 
@@ -65,13 +68,16 @@ def from_transformers(
     """
     published = read_published(folder)
     published = _settled(published, folder) if pretrained else published
-    tokenizer = load_tokenizer(folder) if any((folder / name).exists() for name in VOCABULARIES) else None
+    written = not isinstance(published.config, ClassifierConfig) and any((folder / n).exists() for n in VOCABULARIES)
+    tokenizer = load_tokenizer(folder) if written else None
     if tokenizer is not None and isinstance(published.config, DualEncoderConfig):
         tokenizer = without_spares(tokenizer, vocabulary_of(published.config))
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(published.config))
     if isinstance(published.config, DualEncoderConfig):
         published = replace(published, config=_prepared(published.config, folder, tokenizer))
+    if isinstance(published.config, ClassifierConfig):
+        published = replace(published, config=transformers_ast.prepared(published.config, folder))
     if isinstance(published.config, SpeechRecognizerConfig):
         transformers_whisper.check_features(folder, published.config.features.mels)
     try:
@@ -103,7 +109,7 @@ def _prepared(config: DualEncoderConfig, folder: Path, tokenizer: TextTokenizer 
     if tokenizer is not None and isinstance(text, TextTowerConfig) and isinstance(text.pool, PaddedPoolConfig):
         pad = text.pool.pad if tokenizer.pad_id is None else tokenizer.pad_id
         text = replace(text, pool=PaddedPoolConfig(pad=pad))
-    return replace(config, text=text, transform=read_pixels(folder, config.transform))
+    return replace(config, text=text, transform=read_pixels(folder, of_images(config.transform, "CLIP")))
 
 
 def read_published(folder: Path) -> Published:

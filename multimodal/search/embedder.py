@@ -69,7 +69,13 @@ class ModelInfo:
 
 
 def describe(model: Embedder, source: str | None = None) -> ModelInfo:
-    """What to remember of `model`, which was loaded from `source` or says so itself."""
+    """What to remember of `model`, which was loaded from `source` or says so itself.
+
+    Raises:
+        ArgumentError: a model of sound.
+    """
+    if getattr(model, "hears", False):
+        raise ArgumentError("An index of images takes models of images, and this one is a model of sound.")
     known = source or model.card.get("source")
     return ModelInfo(
         source=str(known) if known else None,

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from multimodal.errors import ArgumentError
 from multimodal.tokenizers.audio_transform import AudioTransform, AudioTransformConfig, several_clips
 from multimodal.tokenizers.image_batches import several_images
 from multimodal.tokenizers.image_transform import ImageTransform, ImageTransformConfig
@@ -22,6 +23,17 @@ AnyTransformConfig: TypeAlias = ImageTransformConfig | AudioTransformConfig
 AnyTransform: TypeAlias = ImageTransform | AudioTransform
 Picture: TypeAlias = UInt8[Tensor, "3 H W"] | Float[Tensor, "1 H W"]  # of an image, of a recording
 Pictures: TypeAlias = UInt8[Tensor, "b 3 H W"] | Float[Tensor, "b k H W"]  # floats are normalised already
+
+
+def of_images(config: AnyTransformConfig, what: str) -> ImageTransformConfig:
+    """`config`, for `what` can be done with models of images alone; that is the subject of a sentence.
+
+    Raises:
+        ArgumentError: a transform of sound.
+    """
+    if isinstance(config, AudioTransformConfig):
+        raise ArgumentError(f"{what} takes models of images, and this one is a model of sound.")
+    return config
 
 
 def several(inputs: Any, transform: AnyTransform) -> Iterable[Any]:
