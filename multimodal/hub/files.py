@@ -80,13 +80,20 @@ def no_weights(folder: Path, weights: str) -> DataError:
 
 def lone_pickle(path: Path) -> DataError:
     """The error about a pickle in place of a folder, to be raised; it says where the same weights are safe."""
-    whisper = re.fullmatch(r"(tiny|base|small|medium)(\.en)?|large(-v[123])?(-turbo)?", path.stem)
-    name = path.stem.removesuffix("-v1")
-    known = f" If it is openai-whisper's, the same weights are 'hf:openai/whisper-{name}'." if whisper else ""
+    whisper = whisper_on_hub(path.stem)
+    known = f" If it is openai-whisper's, the same weights are {whisper!r}." if whisper else ""
     return DataError(
         f"{path} is a pickle, which can run code when it is read, so it is not. Give a folder that holds its weights "
         f"as safetensors.{known}"
     )
+
+
+def whisper_on_hub(name: str) -> str | None:
+    """What `load` takes for a model that openai-whisper calls `name`; None where it has no such name."""
+    plain = name.removeprefix("openai/").removeprefix("whisper-").removesuffix("-v1")
+    plain = "large-v3-turbo" if plain == "turbo" else plain
+    known = re.fullmatch(r"(tiny|base|small|medium)(\.en)?|large(-v[23])?|large-v3-turbo", plain)
+    return f"hf:openai/whisper-{plain}" if known else None
 
 
 def first_line(error: Exception) -> str:

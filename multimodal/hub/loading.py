@@ -10,7 +10,7 @@ import torch
 from multimodal.checkpoint import AnyModel, is_model_folder, load_folder, rebuilt
 from multimodal.checkpoint.fit import assign
 from multimodal.errors import ArgumentError, nearest
-from multimodal.hub.files import PICKLES, lone_pickle, read_json
+from multimodal.hub.files import PICKLES, lone_pickle, read_json, whisper_on_hub
 from multimodal.hub.placing import find_device, find_dtype
 
 _PREFIXES = ("timm", "open_clip", "hf")
@@ -128,6 +128,8 @@ def _no_folder(folder: Path) -> str:
         return f"There is no folder {name!r}. Did you mean 'timm:{name}'?"
     if re.split("/(?![0-9])", name)[0].replace("/", "-") in open_clip.list_models():
         return f"There is no folder {name!r}. Did you mean 'open_clip:{name}'?"
+    if whisper := whisper_on_hub(name):
+        return f"There is no folder {name!r}. Did you mean {whisper!r}?"
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return f"There is no folder {name!r}. Did you mean 'hf:{name}', a model on the Hugging Face hub?"
     return (

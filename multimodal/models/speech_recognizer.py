@@ -81,12 +81,12 @@ class SpeechRecognizer(nn.Module):
         return self.output(self.decode(ids, self.encode(mel)))
 
     def encode(self, mel: Float[Tensor, "b m t"]) -> Float[Tensor, "b s c"]:
-        """What the decoder listens to: of `features(wave)`, where wave is 30 s with silence at its end.
+        """What the decoder listens to: of `features(wave)`, where wave is 30 s with silence at its end; in any dtype.
 
         Raises:
             ArgumentError: another number of mel channels, or more frames than the model has positions for.
         """
-        return self.encoder(mel).x
+        return self.encoder(mel.to(self.output_weight.dtype)).x
 
     def decode(
         self,
