@@ -17,9 +17,10 @@ N, POSITIONS, LONGEST = 4, 32, 96
 STEPS = 30 / POSITIONS  # seconds of a timestamp as openai-whisper counts from the positions, here too few
 
 
-def pair(vocabulary="multilingual", seed=2):
+def pair(vocabulary: Any = "multilingual", seed=2):
     """Ours and theirs, with weights by which texts differ, have times in them and end."""
     ours = tiny_whisper(vocabulary, positions=POSITIONS, length=LONGEST, seed=seed)
+    assert ours.tokens is not None
     with torch.no_grad():
         words = ours.embedding.words.weight
         words *= 2.5
@@ -164,7 +165,7 @@ def test_fallback_tries_the_next_temperature(models):
     thresholds = {"logprob": -2.5, "compression": 1.0}
     temperatures, expected, tries = (0.0, 0.4, 0.8), [], []
     for window in mel:
-        for number, temperature in enumerate(temperatures):
+        for temperature in temperatures:
             torch.manual_seed(0)
             choice = {"best_of": 2} if temperature else {"beam_size": 2}
             options = whisper.DecodingOptions(
@@ -179,7 +180,7 @@ def test_fallback_tries_the_next_temperature(models):
             if one.avg_logprob >= thresholds["logprob"] and one.compression_ratio <= thresholds["compression"]:
                 break
         expected.append(one)
-        tries.append(number)
+        tries.append(one.temperature)
     found = decode_with_fallback(
         model,
         model.encode(mel),
