@@ -22,7 +22,8 @@ Small     python recipes/clip.py smoke          drawn scenes, about twenty secon
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, training_precision
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
+from multimodal.finetuning.precision import training_precision
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig
 

@@ -24,8 +24,9 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, published_pair, training_precision
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, published_pair
 from multimodal.finetuning.kept import kept_score
+from multimodal.finetuning.precision import training_precision
 from multimodal.presets import Stack, ViT
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.forgetting import ForgettingGuard

@@ -18,6 +18,7 @@ Small     python recipes/conformer_ctc.py smoke          tones and chirps with n
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import write_tones
+from multimodal.finetuning.precision import training_precision
 from multimodal.presets.conformer import conformer
 from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
 from multimodal.tasks.optimizer import OptimizerConfig
@@ -96,4 +97,9 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(conformer_ctc, SpeechData, smoke=SMOKE, trainer={"max_epochs": 60, "gradient_clip_val": 5.0})
+    run(
+        conformer_ctc,
+        SpeechData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 60, "gradient_clip_val": 5.0},
+    )

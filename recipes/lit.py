@@ -15,7 +15,8 @@ Small     python recipes/lit.py smoke          a frozen image model with fresh w
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.locked import LockedPairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, locked_image, training_precision
+from multimodal.finetuning.dual_start import FreshTowersConfig, locked_image
+from multimodal.finetuning.precision import training_precision
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig
 

@@ -13,7 +13,8 @@ Small     python recipes/siglip.py smoke          drawn scenes, about twenty sec
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_siglip, training_precision
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_siglip
+from multimodal.finetuning.precision import training_precision
 from multimodal.presets import Stack, ViT
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.optimizer import OptimizerConfig

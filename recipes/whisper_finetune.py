@@ -23,6 +23,7 @@ from multimodal.checkpoint import save
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import WORDS, write_tones
+from multimodal.finetuning.precision import training_precision
 from multimodal.finetuning.speech_start import FreshWhisperConfig, fresh_whisper, published_recognizer
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.speech_to_text import SpeechToTextConfig, SpeechToTextTask
@@ -72,4 +73,9 @@ SMOKE = Smoke(
 )
 
 if __name__ == "__main__":
-    run(whisper_finetune, SpeechData, smoke=SMOKE, trainer={"max_epochs": 3, "gradient_clip_val": 1.0})
+    run(
+        whisper_finetune,
+        SpeechData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 3, "gradient_clip_val": 1.0},
+    )

@@ -8,13 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import torch
 
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
-from multimodal.hub.placing import best_dtype, find_device
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.towers import ImageTowerConfig
@@ -117,8 +113,3 @@ def _vocabulary(texts: Iterable[str], fresh: FreshTowersConfig) -> tuple[TextTok
         end = tokenizer.sep_id
     assert end is not None
     return tokenizer, end
-
-
-def training_precision() -> Literal["bf16-mixed", "32-true"]:
-    """Lightning's name of the number format to train in: bf16 where the machine is fast at it, weights in float32."""
-    return "bf16-mixed" if best_dtype(find_device("auto")) == torch.bfloat16 else "32-true"
