@@ -46,7 +46,7 @@ from multimodal.errors import nearest
 
 if TYPE_CHECKING:
     from multimodal.checkpoint import save
-    from multimodal.data.images.check import check
+    from multimodal.data.check import check
     from multimodal.finetuning import finetune
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
@@ -95,7 +95,7 @@ _HOMES = {  # no public name is that of a file or folder here: importing that wo
     "TextClassifier": "multimodal.models.text_heads",
     "TextEncoder": "multimodal.models.text_encoder",
     "TokenTagger": "multimodal.models.text_heads",
-    "check": "multimodal.data.images.check",
+    "check": "multimodal.data.check",
     "finetune": "multimodal.finetuning",
     "load": "multimodal.hub",
     "save": "multimodal.checkpoint",

@@ -1,4 +1,4 @@
-"""`multimodal check PATH`: what is wrong with a set of labelled images, before any training.
+"""`multimodal check PATH`: what is wrong with labelled images, or with recordings, before any training.
 
 The report goes to stdout, for people or with `--json` for programs; the exit code is 1 where it holds an error.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "look for what is wrong with labelled images: damaged files, duplicates, uneven classes"
+HELP = "look for what is wrong with images or recordings: damaged files, duplicates, unlikely labels and texts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,12 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path",
         metavar="PATH",
-        help="a folder with one folder for each class (in train/ and val/ or not), a CSV, TSV or JSONL table of paths "
-        "and labels, a tar shard or a folder of shards",
+        help="images: a folder with one folder for each class (in train/ and val/ or not), a CSV, TSV or JSONL table "
+        "of paths and labels, a tar shard or a folder of shards; recordings: a table of paths and texts, LibriSpeech, "
+        "LJSpeech, Common Voice, a folder with a .txt beside each",
     )
     parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
     parser.add_argument(
         "--separator", default="|", metavar="SIGN", help="between several labels of an image (default: |); '' for none"
+    )
+    parser.add_argument(
+        "--model", metavar="FOLDER", help="of recordings: also look for characters that the tokenizer there lacks"
     )
 
 
@@ -28,9 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, and print; the exit code."""
     from rich.console import Console
 
-    from multimodal.data.images.check import check
+    from multimodal.data.check import check
 
-    report = check(arguments.path, separator=arguments.separator or None)
+    report = check(arguments.path, separator=arguments.separator or None, model=arguments.model)
     if arguments.json:
         print(report.to_json())
     else:

@@ -89,14 +89,7 @@ def read_text_files(root: Path, skipped: list[Skipped]) -> Iterator[Found]:
     Raises:
         DataError: a folder cannot be listed, or two folders stand for one split.
     """
-    try:
-        files = find_audio(root)
-    except MediaError as error:
-        raise DataError(str(error)) from None
-    tops = [path.relative_to(root).parts[:-1][:1] for path in files]
-    splits = split_folders(root, sorted({top[0] for top in tops if top}))
-    for path, top in zip(files, tops, strict=True):
-        split = splits.get(top[0] if top else "") if splits else "train"
+    for path, split in _recordings(root):
         text = path.with_suffix(".txt")
         if split is None:
             skipped.append(Skipped(shown(path), "not in a training, validation or test folder"))
@@ -105,6 +98,28 @@ def read_text_files(root: Path, skipped: list[Skipped]) -> Iterator[Found]:
         else:
             for said in read_texts(text, skipped=skipped):
                 yield Found(split, SpeechSample(str(path), readable(said) or ""))
+
+
+def read_alone(root: Path) -> Iterator[Found]:
+    """Every recording below `root`, without a text; outside of split folders, where there are some, for training."""
+    for path, split in _recordings(root):
+        yield Found(split or "train", SpeechSample(str(path), ""))
+
+
+def _recordings(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Every recording below `root` and its split; None beside split folders.
+
+    Raises:
+        DataError: a folder cannot be listed, or two folders stand for one split.
+    """
+    try:
+        files = find_audio(root)
+    except MediaError as error:
+        raise DataError(str(error)) from None
+    tops = [path.relative_to(root).parts[:-1][:1] for path in files]
+    splits = split_folders(root, sorted({top[0] for top in tops if top}))
+    for path, top in zip(files, tops, strict=True):
+        yield path, splits.get(top[0] if top else "") if splits else "train"
 
 
 def _beside(folder: Path, name: str) -> Path | None:

@@ -67,6 +67,27 @@ def read_speech(
     )
 
 
+def read_recordings(path: str | Path) -> SpeechSamples:
+    """As `read_speech`; where nothing has a text, the recordings alone, with "" as their texts.
+
+    Raises:
+        DataError: there are none.
+    """
+    root = existing(path)
+    try:
+        return read_speech(root)
+    except DataError:
+        skipped: list[Skipped] = []
+        tables = [root] if not root.is_dir() else [table for table, _ in tables_in(root)]
+        if any(table.suffix.lower() not in TABLE_SUFFIXES for table in tables):
+            raise
+        found = [one for table in tables for one in read_table(table, Columns(), skipped, needed=("audio",))]
+        found = found or list(layouts.read_alone(root))
+        if not found:
+            raise
+        return assemble(str(root), found, skipped)
+
+
 def with_seconds(samples: SpeechSamples) -> SpeechSamples:
     """`samples` with the length of every clip, from the header where it is not known; unreadable ones are skipped.
 

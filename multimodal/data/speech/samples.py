@@ -18,7 +18,7 @@ class SpeechSample:
     """One clip and what is said in it; nothing of it has been opened yet."""
 
     path: str
-    text: str  # not blank
+    text: str  # not blank, where the data have texts
     seconds: float | None = None  # of the clip; None: not known until its header is read
     speaker: str | None = None
     language: str | None = None

@@ -8,7 +8,7 @@ the clip begins and ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,15 @@ class Columns:
     speaker: str | None = None
 
 
-def read_table(table: Path, columns: Columns, skipped: list[Skipped], default: str | None = None) -> Iterator[Found]:
-    """The clips of each row. `default`: the split of rows that name none.
+def read_table(
+    table: Path,
+    columns: Columns,
+    skipped: list[Skipped],
+    default: str | None = None,
+    *,
+    needed: Collection[str] = ("audio", "text"),
+) -> Iterator[Found]:
+    """The clips of each row. `default`: the split of rows that name none; `needed`: what a row must have.
 
     Raises:
         ArgumentError: a column that was asked for is not there.
@@ -57,9 +64,11 @@ def read_table(table: Path, columns: Columns, skipped: list[Skipped], default: s
     for where, row in read_rows(table, skipped):
         names = tuple(row)
         if names not in known:
-            known[names] = _meanings(str(table), names, columns, first=not known)
+            known[names] = _meanings(str(table), names, columns, () if known else needed)
         cells = {meaning: row.get(column) for meaning, column in known[names].items()}
-        if sample := _sample(folders, where, cells, skipped):
+        if "text" in needed and readable(cells.get("text")) is None:
+            skipped.append(Skipped(where, flaw(cells.get("text")) or "empty text"))
+        elif sample := _sample(folders, where, cells, skipped):
             yield Found(cell_split(where, cells.get("split"), split), sample)
 
 
@@ -69,13 +78,13 @@ def readable(text: Any) -> str | None:
     return None if flaw(said) else " ".join(said.split())
 
 
-def _meanings(table: str, names: Sequence[str], columns: Columns, *, first: bool) -> dict[str, str]:
-    """The column of each meaning, as far as there is one. Recordings and texts must be in the `first` row."""
+def _meanings(table: str, names: Sequence[str], columns: Columns, needed: Collection[str]) -> dict[str, str]:
+    """The column of each meaning, as far as there is one. In rows that need nothing, no column of a name must be."""
     found = {}
     for meaning, usual in USUAL.items():
         wanted = getattr(columns, meaning, None)
-        wanted = wanted if first or wanted in names else None
-        required = first and meaning in _WHAT
+        wanted = wanted if needed or wanted in names else None
+        required = meaning in needed
         what = _WHAT.get(meaning, f"the {meaning}")
         if column := find_column(table, names, wanted, usual, what, required=required):
             found[meaning] = column
@@ -85,10 +94,6 @@ def _meanings(table: str, names: Sequence[str], columns: Columns, *, first: bool
 def _sample(folders: Sequence[Path], where: str, cells: Row, skipped: list[Skipped]) -> SpeechSample | None:
     path = cell_file(folders, where, cells.get("audio"), "recording", skipped)
     if path is None:
-        return None
-    text = readable(cells.get("text"))
-    if text is None:
-        skipped.append(Skipped(where, flaw(cells.get("text")) or "empty text"))
         return None
     try:
         start, end = _number(cells.get("start"), "start"), _number(cells.get("end"), "end")
@@ -105,7 +110,7 @@ def _sample(folders: Sequence[Path], where: str, cells: Row, skipped: list[Skipp
             return None
         seconds = end - start
     speaker, language = readable(cells.get("speaker")), readable(cells.get("language"))
-    return SpeechSample(path, text, seconds or None, speaker, language, start, end)
+    return SpeechSample(path, readable(cells.get("text")) or "", seconds or None, speaker, language, start, end)
 
 
 def _number(value: Any, what: str) -> float | None:
