@@ -1,7 +1,7 @@
 """README.md of a model folder, the model card: what the model is, what it knows and how to use it.
 
 Everything is taken from the model; nobody fills in blanks. Names that come from folders are escaped. What is said of
-text models is in `card_text.py`, of speech models in `card_speech.py`.
+text models is in `card_text.py`, of speech models in `card_speech.py`, of other models of sound in `card_sound.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from multimodal.checkpoint import card_sound
 from multimodal.checkpoint.card_speech import AnyRecognizer, speech_body, speech_input, speech_words
-from multimodal.checkpoint.card_text import text_body, text_calibration, text_input, text_words
+from multimodal.checkpoint.card_text import Words, text_body, text_calibration, text_input, text_words
 from multimodal.checkpoint.kinds import AnyModel, TextModel
 from multimodal.models.classifier import Classifier
 from multimodal.models.ctc_recognizer import CtcRecognizer
@@ -20,7 +21,8 @@ from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.similarity import SoftmaxSimilarityConfig
 from multimodal.models.speech_recognizer import SpeechRecognizer
-from multimodal.tokenizers.image_transform import ImageTransformConfig
+from multimodal.tokenizers.audio_transform import AudioTransformConfig
+from multimodal.tokenizers.transforms import AnyTransformConfig
 
 _MOST_LABELS = 200  # more are in config.json
 _MOST_ROWS = 40  # of a table of the card
@@ -62,30 +64,42 @@ def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
     return "\n".join([*parts, *(_section(name, value) for name, value in card.items())])
 
 
+_CLASSIFIER = Words(
+    "image-classification",
+    "Image classifier",
+    "classes of images",
+    'print(model.predict(["photo.jpg"])[0].label)',
+    "multimodal classify PATH/TO/THIS/FOLDER photo.jpg",
+)
+_DUAL_ENCODER = Words(
+    "zero-shot-image-classification",
+    "Image and text encoder",
+    "Turns images and texts into vectors",
+    'print(model.classify(["photo.jpg"], ["a dog", "a cat"])[0])\n'
+    'print(model.embed_images(["photo.jpg"]) @ model.embed_texts(["a dog on a beach"]).T)',
+    "multimodal index photos/ --model PATH/TO/THIS/FOLDER",
+)
+
+
 def _image_parts(model: Classifier, size: int) -> list[str]:
-    head = _head(
-        "image-classification",
-        f"Image classifier: {_title(model.labels)}",
-        _summary(model, size),
-        "multimodal classify PATH/TO/THIS/FOLDER photo.jpg",
-        'print(model.predict(["photo.jpg"])[0].label)',
-    )
-    return [head, _labels(model.labels), _preprocessing(model.config.transform)]
+    heard = isinstance(model.config.transform, AudioTransformConfig)
+    words = card_sound.CLASSIFIER if heard else _CLASSIFIER
+    title = f"{words.title}: {_title(model.labels)}"
+    head = _head(words.tag, title, _summary(model, words.does, size), words.command, words.usage)
+    return [head, _labels(model.labels), _preprocessing(model.config.transform, "`predict`")]
 
 
 def _dual_parts(model: DualEncoder, size: int) -> list[str]:
     softmax = isinstance(model.config.similarity, SoftmaxSimilarityConfig)
     judged = "competing with each other (softmax)" if softmax else "each pair judged for itself (sigmoid)"
-    head = _head(
-        "zero-shot-image-classification",
-        "Image and text encoder",
-        f"Turns images and texts into vectors of {model.width} numbers whose product says how well they belong "
-        f"together, {judged}: {_size(model, size)} Texts are read up to {model.caption_length} tokens.",
-        "multimodal index photos/ --model PATH/TO/THIS/FOLDER",
-        'print(model.classify(["photo.jpg"], ["a dog", "a cat"])[0])\n'
-        'print(model.embed_images(["photo.jpg"]) @ model.embed_texts(["a dog on a beach"]).T)',
+    words = card_sound.DUAL_ENCODER if model.hears else _DUAL_ENCODER
+    summary = (
+        f"{words.does} of {model.width} numbers whose product says how well they belong together, {judged}: "
+        f"{_size(model, size)} Texts are read up to {model.caption_length} tokens."
     )
-    return [head, _preprocessing(model.config.transform, "`embed_images`")]
+    head = _head(words.tag, words.title, summary, words.command, words.usage)
+    method = "`embed_audio`" if model.hears else "`embed_images`"
+    return [head, _preprocessing(model.config.transform, method)]
 
 
 def _text_parts(model: TextModel, size: int) -> list[str]:
@@ -112,26 +126,26 @@ def _size(model: AnyModel, size: int) -> str:
     return f"{sum(p.numel() for p in model.parameters()):,} parameters ({size / 1e6:.1f} MB)."
 
 
-def _summary(model: Classifier, size: int) -> str:
+def _summary(model: Classifier, classes: str, size: int) -> str:
     config = model.config
     if isinstance(config.encoder, ImageEncoderConfig):
         backbone, patch = config.encoder.backbone, config.encoder.tokenizer.patch
         body = (
-            f"a vision transformer of {backbone.depth} layers and width {backbone.dim} on patches of "
-            f"{patch[0]} x {patch[1]} pixels"
+            f"a transformer of {backbone.depth} layers and width {backbone.dim} on patches of "
+            f"{patch[0]} x {patch[1]} {'channels and frames' if classes == card_sound.CLASSIFIER.does else 'pixels'}"
         )
     else:
         body = f"timm's `{config.encoder.name}`"
     answer = (
-        "Each image gets one of the labels."
+        "Each input gets one of the labels."
         if config.output == "softmax"
-        else "Each image may get any number of the labels; each has a probability of its own."
+        else "Each input may get any number of the labels; each has a probability of its own."
     )
     if model.temperature == 1.0:
         calibration = "Probabilities are not calibrated."
     else:
         calibration = f"Probabilities are calibrated: logits are divided by {model.temperature:.4g} before."
-    return f"Tells {len(model.labels)} classes of images apart, by {body}: {_size(model, size)} {answer} {calibration}"
+    return f"Tells {len(model.labels)} {classes} apart, by {body}: {_size(model, size)} {answer} {calibration}"
 
 
 def _labels(labels: tuple[str, ...]) -> str:
@@ -141,7 +155,9 @@ def _labels(labels: tuple[str, ...]) -> str:
     return "## Labels\n\n" + "\n".join(rows) + "\n"
 
 
-def _preprocessing(config: ImageTransformConfig, method: str = "`predict`") -> str:
+def _preprocessing(config: AnyTransformConfig, method: str) -> str:
+    if isinstance(config, AudioTransformConfig):
+        return card_sound.sound_preprocessing(config, method)
     size = " x ".join(map(str, config.size))
     scale = " x ".join(str(int(side / config.crop_fraction)) for side in config.size)
     resized = _RESIZE[config.resize].format(size=size, scale=scale)
