@@ -117,20 +117,44 @@ class SpeechRecognizer(nn.Module):
         """Logits of hidden states, as many as are given."""
         return project(hidden, self.output_weight)
 
-    def transcribe(self, audio: Any, **options: Any) -> Any:
-        """What is said in a recording, or in each of a list; see `speech_transcription.transcribe`.
+    def transcribe(
+        self,
+        audio: Any,
+        *,
+        language: str | None = None,
+        task: str = "transcribe",
+        timestamps: str = "segment",
+        batch_size: int | None = None,
+        beams: int | None = None,
+        condition: bool = True,
+        prompt: str | None = None,
+        errors: list[tuple[Any, str]] | None = None,
+        **more: Any,
+    ) -> Any:
+        """What is said in a recording: a `Transcription`; of a list, a list of them.
 
         Args:
-            audio: a path, the bytes of a file, samples at 16 kHz, or (samples, rate); or a list of these.
-            options: `language`, `task`, `timestamps`, `batch_size`, `beams` and more, as there.
+            audio: a path (of a video as well), the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a
+                list of these.
+            language: a code or an English name, "de" or "German"; None: each recording's own, as the model hears it.
+            task: "transcribe", or "translate": into English.
+            timestamps: "segment"; "word" gives each segment its words; "none".
+            batch_size: windows at a time; 1: one after the other; None: as many as pay.
+            beams: texts that are searched at a time, in place of the likeliest token each time.
+            condition: whether a window that is decoded after another is told its text.
+            prompt: a text that the model takes for what was said before: names, spelling, style.
+            errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
+            more: rarer options, see `speech_transcription.transcribe`.
 
         Raises:
-            ArgumentError: an option that the model cannot follow.
-            MediaError: a recording that cannot be read.
+            ArgumentError: an option that the model cannot follow, such as a language that it does not know.
+            MediaError: a recording cannot be read, and no `errors` list was given.
         """
         from multimodal.models.speech_transcription import transcribe
 
-        return transcribe(self, audio, **options)
+        common = {"language": language, "task": task, "timestamps": timestamps, "batch_size": batch_size}
+        common |= {"beams": beams, "condition": condition, "prompt": prompt, "errors": errors}
+        return transcribe(self, audio, **common, **more)
 
 
 def _check(config: SpeechRecognizerConfig) -> None:
