@@ -6,14 +6,16 @@ Run       python data/an4/prepare.py
           python recipes/conformer_ctc.py fit --data.root data/an4/audio --trainer.max_epochs 60
 Your own  --data.root manifest.jsonl (or .csv, .tsv, a folder with a .txt beside each recording, LibriSpeech, LJSpeech,
           Common Voice); `multimodal check` says first what is wrong with it
-LibriSpeech  --data.root data/librispeech/audio --model.depth 16 --model.channels 144 --model.pieces 128
-          --model.decoder_depth 6 --data.seconds_per_batch 600
+More      LibriSpeech: --data.root data/librispeech/audio --data.seconds_per_batch 600 --model.depth 16
+          --model.channels 144 --model.tokenizer unigram --model.vocabulary 1000 --model.decoder_depth 6
 Many GPUs --trainer.devices 8 --trainer.strategy ddp --trainer.sync_batchnorm true
 Hardware  AN4: two cores of a CPU; LibriSpeech: GPUs with 24 GB
 Hours     not yet run
 Expected  not yet run
 Small     python recipes/conformer_ctc.py smoke          tones and chirps with names, about twenty seconds on a CPU
 """
+
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.speech.data_modules import SpeechData
@@ -23,12 +25,13 @@ from multimodal.presets.conformer import conformer
 from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tokenizers.text_settings import SpecialTokens
-from multimodal.tokenizers.text_training import train_tokenizer
+from multimodal.tokenizers.text_training import Kind, train_tokenizer
 
 
 def conformer_ctc(
     texts: tuple[str, ...],
-    pieces: int = 0,
+    tokenizer: Kind = "character",
+    vocabulary: int = 150,
     dim: int = 144,
     depth: int = 8,
     heads: int = 4,
@@ -38,6 +41,7 @@ def conformer_ctc(
     dropout: float = 0.1,
     between: bool = True,
     decoder_depth: int = 0,
+    average: float = 0.998,
     objective: CtcObjectiveConfig = CtcObjectiveConfig(),
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, betas=(0.9, 0.98), warmup=0.1),
     seed: int = 0,
@@ -46,7 +50,8 @@ def conformer_ctc(
 
     Args:
         texts: what the vocabulary is trained on; the data give them.
-        pieces: size of a vocabulary of word pieces; 0: single characters.
+        tokenizer: the kind to train: characters, or larger pieces, which cannot be misspelt.
+        vocabulary: pieces at most; not of characters.
         dim: width of a token.
         depth: blocks.
         heads: attention heads of a block.
@@ -56,15 +61,14 @@ def conformer_ctc(
         dropout: probability of zeroing a channel while training.
         between: whether CTC also answers in the middle of the stack.
         decoder_depth: blocks of a decoder that helps in training; 0: there is none.
+        average: decay of the average of all steps' weights, which is what is validated and saved; 0: the last ones.
         objective: weights of the losses, what is hidden of the spectrograms.
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    special = SpecialTokens(unk="<unk>")
-    kind = "unigram" if pieces else "character"
-    tokenizer = train_tokenizer(iter(texts), kind, special=special, **({"vocabulary": pieces} if pieces else {}))
+    pieces = train_tokenizer(iter(texts), tokenizer, vocabulary=vocabulary, special=SpecialTokens(unk="<unk>"))
     config = conformer(
-        tokenizer.vocabulary,
+        pieces.vocabulary,
         dim=dim,
         depth=depth,
         heads=heads,
@@ -75,7 +79,8 @@ def conformer_ctc(
         between=between,
         decoder_depth=decoder_depth,
     )
-    return CtcTask(config.build(tokenizer), objective=objective, optimizer=optimizer, seed=seed)
+    averaging = [EMAWeightAveraging(decay=average)] if average else []
+    return CtcTask(config.build(pieces), objective=objective, optimizer=optimizer, callbacks=averaging, seed=seed)
 
 
 SMOKE = Smoke(
@@ -86,6 +91,7 @@ SMOKE = Smoke(
         "--model.channels=16",
         "--model.between=false",
         "--model.dropout=0",
+        "--model.average=0.9",
         "--model.optimizer.lr=0.003",
         "--data.seconds_per_batch=12",
         "--trainer.max_epochs=8",

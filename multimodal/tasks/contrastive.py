@@ -81,8 +81,8 @@ class ContrastiveTask(TrainingTask):
         """
         if training.locked == "text" and isinstance(model.text, TextTower) and model.text.backbone is None:
             raise ArgumentError("locked is 'text', whose trunk is the image tower's and would be trained with that.")
-        super().__init__(model, optimizer=optimizer, seed=seed)
-        self.training_config, self.callbacks = training, list(callbacks)
+        super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
+        self.training_config = training
         self.failed: set[str] = set()  # what became unreadable while training
         self.known: dict[int, Tensor] = {}  # index of an image -> what the locked tower makes of it
         self.marks: Tensor | None = None  # the data's own flags of what is known; see `data/pairs/locked.py`
@@ -100,10 +100,6 @@ class ContrastiveTask(TrainingTask):
         if self.training_config.locked is not None:
             getattr(self.model, self.training_config.locked).eval()
         return self
-
-    def configure_callbacks(self) -> list[Callback]:
-        """What this training needs besides what the trainer has."""
-        return self.callbacks
 
     def on_train_start(self) -> None:
         """Find out whether the data want to know which images need not be read again."""

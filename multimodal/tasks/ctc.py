@@ -10,11 +10,13 @@ Refs: CTC, Graves et al. 2006 · hybrid arXiv:1609.06773 · between the blocks a
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from lightning.pytorch import Callback
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
@@ -58,6 +60,7 @@ class CtcTask(TrainingTask):
         *,
         objective: CtcObjectiveConfig = CtcObjectiveConfig(),
         optimizer: OptimizerConfig = OptimizerConfig(),
+        callbacks: Sequence[Callback] = (),
         seed: int = 0,
     ) -> None:
         """Train `model`, in place.
@@ -66,13 +69,14 @@ class CtcTask(TrainingTask):
             model: with a tokenizer.
             objective: the parts of the loss, and what is hidden of the features.
             optimizer: AdamW and its schedule over the whole training.
+            callbacks: of Lightning, that this training needs.
             seed: of everything random in a step; each step's randomness follows from (seed, step).
 
         Raises:
             ArgumentError: a model without a tokenizer.
         """
         tokenizer_of(model)
-        super().__init__(model, optimizer=optimizer, seed=seed)
+        super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
         self.objective = objective
         self.hide = objective.hide.build() if objective.hide else None
         self.failed: set[str] = set()  # what became unreadable while training

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -30,17 +30,20 @@ class TrainingTask(LightningModule, ABC):
     model: Any
     shown: Sequence[str] | None = None  # metrics beside the progress bar; None: all
 
-    def __init__(self, model: nn.Module, *, optimizer: OptimizerConfig, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, *, optimizer: OptimizerConfig, seed: int, callbacks: Sequence[Callback] = ()
+    ) -> None:
         """Train `model`, in place.
 
         Args:
             model: what is trained.
             optimizer: AdamW and its schedule over the whole training.
             seed: of everything random in a step; each step's randomness follows from (seed, step, process).
+            callbacks: of Lightning, that this training needs besides what the trainer has.
         """
         super().__init__()
         self.model = model
-        self.optimizer_config, self.seed = optimizer, seed
+        self.optimizer_config, self.seed, self.callbacks = optimizer, seed, list(callbacks)
         self._done: Tensor | int = 0  # tokens since the rate was last logged
         self._since = time.perf_counter()
 
@@ -59,6 +62,10 @@ class TrainingTask(LightningModule, ABC):
     def tokens(self, batch: Any) -> Tensor | int:
         """How many tokens a batch trains on, padding apart; 0: no rate is logged."""
         return 0
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What this training needs besides what the trainer has."""
+        return self.callbacks
 
     def on_train_start(self) -> None:
         """The rate counts from here."""
