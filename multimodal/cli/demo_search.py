@@ -60,7 +60,7 @@ def _learned(pairs: PairedImages, epochs: int) -> DualEncoder:
 
     from multimodal.data.pairs.data_modules import PairedImageData
     from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
-from multimodal.finetuning.precision import training_precision
+    from multimodal.finetuning.precision import training_precision
     from multimodal.finetuning.progress_bar import ProgressBar
     from multimodal.presets import Stack, ViT
     from multimodal.tasks.contrastive import ContrastiveTask

@@ -35,7 +35,7 @@ def test_nothing_to_hide_hides_nothing():
 
 
 def test_wrong_parts_are_refused():
-    with pytest.raises(ArgumentError, match="band is 1.5"):
+    with pytest.raises(ArgumentError, match=r"band is 1\.5"):
         SpecAugmentConfig(band=1.5)
     with pytest.raises(ArgumentError, match="stretches is -1"):
         SpecAugmentConfig(stretches=-1)
