@@ -9,6 +9,10 @@
     dataset.py       clips as waveforms and texts
     batches.py       the batches that speech tasks take
     data_modules.py  the LightningDataModules
+    check.py         `check_speech(path)`: what is wrong with these data, before any training; inspect.py looks,
+                     check_texts.py judges texts, check_report.py shows it
+    transcripts.py   what was said and what was heard, from two files, for `multimodal wer`
+    tones.py         a made language of tones, for tests and smoke runs
 
 A newcomer reads samples.py, batches.py and data_modules.py.
 """

@@ -2,7 +2,6 @@
 
 Each follows from (seed, epoch, index), so that a run can be repeated and gone on with.
 
-Axes: n samples
 Refs: speed perturbation: Ko et al., "Audio augmentation for speech recognition", Interspeech 2015
 """
 
@@ -19,7 +18,7 @@ from multimodal.data.text.noise import noise_generator
 from multimodal.errors import ArgumentError, DataError
 from multimodal.media import MediaError, find_audio, read_audio
 
-Wave = Float32[np.ndarray, " n"]
+Wave = Float32[np.ndarray, "_"]  # any number of samples: that of a changed one differs
 NOISE_SECONDS = 30.0  # read of a noise file at most
 
 

@@ -1,7 +1,8 @@
 """What is wrong with a set of recordings and texts, before any training: `check_speech(path) -> SpeechReport`.
 
-Every file is read once (inspect.py) and each judge below turns what was seen into findings: an error makes results
-wrong or files unusable, a warning costs accuracy, a note says what training will do. Nothing is changed or deleted.
+Every file is read once (inspect.py) and each judge, below or in check_texts.py, turns what was seen into findings: an
+error makes results wrong or files unusable, a warning costs accuracy, a note says what training will do. Nothing is
+changed or deleted.
 """
 
 from __future__ import annotations
@@ -9,48 +10,20 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from multimodal.data.check_report import Finding, Severity, by_severity, left_out
 from multimodal.data.speech.check_report import SpeechReport, SplitCounts
-from multimodal.data.speech.inspect import SpeechFacts, inspect_speech
+from multimodal.data.speech.check_texts import density, known_characters, likely_texts
+from multimodal.data.speech.inspect import Looked, inspect_speech
 from multimodal.data.speech.read import read_recordings
-from multimodal.data.speech.samples import SpeechSample, SpeechSamples
 from multimodal.tokenizers.text import TextTokenizer
 
 SILENT = 10 ** (-50 / 20)  # 50 dB below the loudest that can be
 CLIPPED = 0.001  # share of the samples at the largest value; what is only loud touches it now and then
 SHORT, LONG = 0.1, 30.0  # seconds
 FEWEST_HERTZ = 16_000  # samples a second that models of speech expect
-MUCH, LITTLE = 3.0, 0.25  # times the median of characters a second
-SPELLED = 25.0  # characters a second; a recognizer by CTC has as many frames
-ENOUGH = 20  # clips, for a median to mean something
 DIFFERENT = 0.5  # seconds between what a table says and what is there
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """What the judges see: clips, their splits and facts, in one order."""
-
-    samples: SpeechSamples
-    clips: tuple[SpeechSample, ...]
-    split: tuple[str, ...]
-    facts: tuple[SpeechFacts, ...]
-    tokenizer: TextTokenizer | None
-
-    @property
-    def readable(self) -> list[tuple[SpeechSample, SpeechFacts]]:
-        return [(clip, fact) for clip, fact in zip(self.clips, self.facts, strict=True) if fact.error is None]
-
-    @property
-    def density(self) -> list[tuple[SpeechSample, float]]:
-        """Characters a second, spaces left out, of clips that have a text and are not too short to tell."""
-        return [
-            (clip, len("".join(clip.text.split())) / fact.seconds)
-            for clip, fact in self.readable
-            if clip.text and fact.seconds >= SHORT
-        ]
 
 
 def check_speech(path: str | Path, *, model: str | Path | None = None) -> SpeechReport:
@@ -67,8 +40,8 @@ def check_speech(path: str | Path, *, model: str | Path | None = None) -> Speech
     samples = read_recordings(path)
     pairs = [(clip, split) for split, members in samples.splits.items() for clip in members]
     clips, split = tuple(clip for clip, _ in pairs), tuple(split for _, split in pairs)
-    looked = _Looked(samples, clips, split, tuple(inspect_speech(clips)), tokenizer)
-    judges = (_unreadable, _same_clips, _speakers, _sound, _lengths, _rates, _texts, _characters, _splits)
+    looked = Looked(samples, clips, split, tuple(inspect_speech(clips)), tokenizer)
+    judges = (_unreadable, _same_clips, _speakers, _sound, _lengths, _rates, likely_texts, known_characters, _splits)
     found = [*left_out(samples.skipped), *(finding for judge in judges for finding in judge(looked))]
     seconds = [fact.seconds for _, fact in looked.readable]
     return SpeechReport(
@@ -79,12 +52,12 @@ def check_speech(path: str | Path, *, model: str | Path | None = None) -> Speech
         formats=dict(Counter(fact.format for _, fact in looked.readable).most_common()),
         channels=dict(Counter(fact.channels for _, fact in looked.readable).most_common()),
         characters="".join(sorted({character for clip in clips for character in clip.text})),
-        characters_per_second=statistics.median([each for _, each in looked.density] or [0.0]),
+        characters_per_second=statistics.median([each for _, each in density(looked)] or [0.0]),
         findings=by_severity(found),
     )
 
 
-def _unreadable(looked: _Looked) -> Iterator[Finding]:
+def _unreadable(looked: Looked) -> Iterator[Finding]:
     broken = [(clip.path, fact.error) for clip, fact in zip(looked.clips, looked.facts, strict=True) if fact.error]
     if broken:
         yield Finding(
@@ -97,7 +70,7 @@ def _unreadable(looked: _Looked) -> Iterator[Finding]:
         )
 
 
-def _same_clips(looked: _Looked) -> Iterator[Finding]:
+def _same_clips(looked: Looked) -> Iterator[Finding]:
     """Each group of clips with the same samples once: in two splits, else with two texts, else plain."""
     groups: dict[str, list[int]] = {}
     for place, fact in enumerate(looked.facts):
@@ -122,7 +95,7 @@ def _same_clips(looked: _Looked) -> Iterator[Finding]:
             yield Finding(severity, code, f"{message} ({times})", advice, files=tuple(entries))
 
 
-def _speakers(looked: _Looked) -> Iterator[Finding]:
+def _speakers(looked: Looked) -> Iterator[Finding]:
     heard: dict[str, set[str]] = {}
     for clip, split in zip(looked.clips, looked.split, strict=True):
         if clip.speaker is not None:
@@ -134,7 +107,7 @@ def _speakers(looked: _Looked) -> Iterator[Finding]:
         yield Finding("warning", "speaker_in_splits", message, advice, details=tuple(both))
 
 
-def _sound(looked: _Looked) -> Iterator[Finding]:
+def _sound(looked: Looked) -> Iterator[Finding]:
     silent = [clip.path for clip, fact in looked.readable if fact.peak <= SILENT]
     if silent:
         yield _finding("warning", "silent", silent, "{n} silent: nothing above -50 dB", "Delete them.")
@@ -144,7 +117,7 @@ def _sound(looked: _Looked) -> Iterator[Finding]:
         yield _finding("warning", "clipped", clipped, "{n} cut off at the largest value", advice)
 
 
-def _lengths(looked: _Looked) -> Iterator[Finding]:
+def _lengths(looked: Looked) -> Iterator[Finding]:
     short = [clip.path for clip, fact in looked.readable if fact.seconds < SHORT]
     if short:
         yield _finding("warning", "short", short, f"{{n}} shorter than {SHORT:g} seconds", "Take them out.")
@@ -163,7 +136,7 @@ def _lengths(looked: _Looked) -> Iterator[Finding]:
         yield Finding("error", "wrong_seconds", message, advice, details=tuple(said))
 
 
-def _rates(looked: _Looked) -> Iterator[Finding]:
+def _rates(looked: Looked) -> Iterator[Finding]:
     low = [clip.path for clip, fact in looked.readable if fact.rate < FEWEST_HERTZ]
     if low:
         advice = "They are resampled, but above half of their rate nothing is heard; use originals, if there are any."
@@ -178,60 +151,14 @@ def _rates(looked: _Looked) -> Iterator[Finding]:
         yield _finding("note", "channels", several, "{n} not mono", "Their mean is used.")
 
 
-def _texts(looked: _Looked) -> Iterator[Finding]:
-    density = looked.density
-    if not any(clip.text for clip in looked.clips):
-        yield Finding("note", "no_texts", "there are no texts", "Only the sound was checked.")
-    median = statistics.median([each for _, each in density]) if len(density) >= ENOUGH else None
-    for code, unlike, advice in (
-        ("much_text", [(clip, each) for clip, each in density
-                       if each > SPELLED or (median and each > MUCH * median)],
-         "The text may be of another clip, or the recording cut short."),
-        ("little_text", [(clip, each) for clip, each in density if median and each < LITTLE * median],
-         "The text may lack something, or the clip hold long pauses."),
-    ):  # fmt: skip
-        if unlike:
-            often = "more" if code == "much_text" else "less"
-            usual = "" if median is None else f" (median {median:.1f} characters a second)"
-            details = tuple(f"{clip.path}: {each:.1f} a second: {clip.text[:60]}" for clip, each in unlike)
-            message = f"{_clips(len(unlike))} with much {often} text than others of their length{usual}"
-            yield Finding("warning", code, message, advice, details=details)
-
-
-def _characters(looked: _Looked) -> Iterator[Finding]:
-    """Characters that a vocabulary lacks; without one, those that training never shows."""
-    known = {c for clip, split in zip(looked.clips, looked.split, strict=True) if split == "train" for c in clip.text}
-    where: dict[str, list[str]] = {}
-    for clip in looked.clips:
-        for character in set(clip.text):
-            where.setdefault(character, []).append(clip.path)
-    if looked.tokenizer is not None:
-        lacking = {c for c in where if not c.isspace() and not _knows(looked.tokenizer, c)}
-        severity: Severity = "error"
-        code, message = "outside_vocabulary", "characters are not in the vocabulary of the model"
-        advice = "Normalise the texts, or train a vocabulary on them."
-    else:
-        lacking = set(where) - known if known else set()
-        severity, code, message = "warning", "unseen_characters", "characters are not in any training text"
-        advice = "A vocabulary made from training texts lacks them; normalise the texts."
-    if lacking:
-        details = tuple(f"{c!r} in {len(where[c]):,} texts, for example of {where[c][0]}" for c in sorted(lacking))
-        yield Finding(severity, code, f"{len(lacking)} {message}: {' '.join(sorted(lacking))}", advice, details=details)
-
-
-def _splits(looked: _Looked) -> Iterator[Finding]:
+def _splits(looked: Looked) -> Iterator[Finding]:
     if "train" in looked.samples.splits and "val" not in looked.samples.splits:
         known = all(clip.speaker is not None for clip in looked.samples.splits["train"])
         advice = f"One tenth of the training {'speakers' if known else 'clips'} will be held out."
         yield Finding("note", "no_validation", "there is no validation split", advice)
 
 
-def _knows(tokenizer: TextTokenizer, character: str) -> bool:
-    ids = tokenizer.encode(character, special=False).ids
-    return bool(ids) and tokenizer.unk_id not in ids
-
-
-def _counts(looked: _Looked, split: str) -> SplitCounts:
+def _counts(looked: Looked, split: str) -> SplitCounts:
     here = [i for i, name in enumerate(looked.split) if name == split]
     return SplitCounts(
         clips=len(here),

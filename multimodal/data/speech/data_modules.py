@@ -18,7 +18,7 @@ from multimodal.data.speech.batches import SpeechCollator
 from multimodal.data.speech.dataset import SpeechDataset
 from multimodal.data.speech.order import SecondsOrder
 from multimodal.data.speech.read import read_speech, with_seconds
-from multimodal.data.speech.samples import SpeechSample, SpeechSamples
+from multimodal.data.speech.samples import Found, SpeechSample, SpeechSamples, assemble
 from multimodal.data.speech.split import hold_out
 from multimodal.data.text.sources import report
 from multimodal.errors import ArgumentError, DataError
@@ -171,9 +171,9 @@ class SpeechData(RecordedSpeechData):
             workers: processes that read; None: as many as help on this machine.
             seed: of the split, the order and the changes.
         """
-        samples = normalized(hold_out(read_speech(root, audio=audio, text=text), val_fraction, seed), normalizer)
+        samples = with_seconds(normalized(read_speech(root, audio=audio, text=text), normalizer))
         super().__init__(
-            samples,
+            hold_out(samples, val_fraction, seed),
             seconds_per_batch=seconds_per_batch,
             longest=longest,
             augment=augment,
@@ -187,18 +187,21 @@ def normalized(samples: SpeechSamples, name: str) -> SpeechSamples:
 
     Raises:
         ArgumentError: there is no such normaliser.
+        DataError: no text remains at all.
     """
     try:
         change = normalizer(name)
     except ValueError as error:
         raise ArgumentError(str(error)) from None
-    splits, skipped = {}, list(samples.skipped)
+    found: list[Found] = []
+    skipped = list(samples.skipped)
     for split, clips in samples.splits.items():
-        changed = [replace(clip, text=change(clip.text).strip()) for clip in clips]
-        splits[split] = tuple(clip for clip in changed if clip.text)
-        reason = f"no text remains under the normaliser {name!r}"
-        skipped += [Skipped(shown(clip.path), reason) for clip in changed if not clip.text]
-    return replace(samples, splits=splits, skipped=tuple(skipped))
+        for clip in clips:
+            if text := change(clip.text).strip():
+                found.append(Found(split, replace(clip, text=text)))
+            else:
+                skipped.append(Skipped(shown(clip.path), f"no text remains under the normaliser {name!r}"))
+    return assemble(samples.root, found, skipped)
 
 
 def _no_longer(samples: SpeechSamples, longest: float) -> SpeechSamples:

@@ -1,6 +1,6 @@
 """One pass over recordings: what can be read, how long and how loud it is, and a hash by which the same clip is found.
 
-Each file is read once, as it was recorded and in pieces, in threads. Judging the facts is in check.py.
+Each file is read once, as it was recorded and in pieces, in threads. The facts are judged in check.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from multimodal.data.speech.samples import SpeechSample
+from multimodal.data.speech.samples import SpeechSample, SpeechSamples
 from multimodal.media import MediaError, probe_audio, stream_audio
 from multimodal.progress import track
+from multimodal.tokenizers.text import TextTokenizer
 
 BLOCK = 30.0  # seconds in memory
 FULL = 0.999  # of the largest value: where a recording that was too loud is cut off
@@ -33,6 +34,22 @@ class SpeechFacts:
     peak: float = 0.0  # largest value, of 1
     full: float = 0.0  # share of the samples at the largest value that can be
     content: str = ""  # hash of the samples as 16-bit numbers: the same for WAV and FLAC
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the judges of a check see: clips, their splits and facts, in one order."""
+
+    samples: SpeechSamples
+    clips: tuple[SpeechSample, ...]
+    split: tuple[str, ...]
+    facts: tuple[SpeechFacts, ...]
+    tokenizer: TextTokenizer | None
+
+    @property
+    def readable(self) -> list[tuple[SpeechSample, SpeechFacts]]:
+        """Clips that can be read, and what is known of them."""
+        return [(clip, fact) for clip, fact in zip(self.clips, self.facts, strict=True) if fact.error is None]
 
 
 def inspect_speech(samples: Sequence[SpeechSample], *, threads: int | None = None) -> list[SpeechFacts]:

@@ -19,6 +19,7 @@ from multimodal.data.speech.samples import Found, SpeechSample
 from multimodal.data.speech.tables import FOLDERS, Columns, read_table, readable
 from multimodal.data.text.layouts import split_in
 from multimodal.data.text.sources import read_texts
+from multimodal.data.text.tables import flaw
 from multimodal.errors import DataError
 from multimodal.media import AUDIO_SUFFIXES, MediaError, find_audio
 from multimodal.media.files import shown
@@ -34,8 +35,8 @@ def read_librispeech(root: Path, files: list[Path], skipped: list[Skipped]) -> I
     for file in files:
         relative = file.relative_to(root)
         split = next((found for part in relative.parts if (found := split_in(Path(part)))), "train")
-        for line in read_texts(file, unit="line", skipped=skipped):
-            name, _, text = line.strip().partition(" ")
+        for _, line in _lines(file, skipped):
+            name, _, text = line.partition(" ")
             path = _beside(file.parent, name)
             if path is None:
                 skipped.append(Skipped(shown(file.parent / name), "file not found"))
@@ -57,14 +58,14 @@ def is_ljspeech(root: Path) -> bool:
 
 def read_ljspeech(root: Path, skipped: list[Skipped]) -> Iterator[Found]:
     """The clips of metadata.csv, with the text as it is read (numbers written out) where there is one."""
-    for number, line in enumerate(read_texts(root / METADATA, unit="line", skipped=skipped), 1):
+    for where, line in _lines(root / METADATA, skipped):
         name, *texts = (cell.strip() for cell in line.split("|"))
         text = next((text for text in reversed(texts[:2]) if text), None)
         path = next((found for folder in ("", *FOLDERS) if (found := _beside(root / folder, name))), None)
         if path is None:
             skipped.append(Skipped(shown(root / FOLDERS[2] / name), "file not found"))
         elif text is None:
-            skipped.append(Skipped(f"{shown(root / METADATA)}, line {number}", "empty text"))
+            skipped.append(Skipped(where, "empty text"))
         else:
             yield Found("train", SpeechSample(str(path), " ".join(text.split())))
 
@@ -120,6 +121,20 @@ def _recordings(root: Path) -> Iterator[tuple[Path, str | None]]:
     splits = split_folders(root, sorted({top[0] for top in tops if top}))
     for path, top in zip(files, tops, strict=True):
         yield path, splits.get(top[0] if top else "") if splits else "train"
+
+
+def _lines(file: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str]]:
+    """Where each line that is not blank stands, and the line."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                where, reason = f"{shown(file)}, line {number}", flaw(line)
+                if reason is None:
+                    yield where, line.strip()
+                elif line.strip():
+                    skipped.append(Skipped(where, reason))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def _beside(folder: Path, name: str) -> Path | None:
