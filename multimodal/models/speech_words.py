@@ -13,6 +13,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from torch import Tensor
 from multimodal.errors import ArgumentError
 from multimodal.models.speech_alignment import contrast, listened, warp
 from multimodal.models.speech_prompts import tokens_of
-from multimodal.models.speech_recognizer import SpeechRecognizer
 from multimodal.models.speech_tokens import TIMESTAMP_STEP, Task
 from multimodal.tokenizers.text import TextTokenizer
 
@@ -44,7 +44,7 @@ class WordTime:
 
 @torch.inference_mode()
 def word_times(
-    model: SpeechRecognizer,
+    model: Any,
     context: Float[Tensor, "1 s d"],
     ids: Sequence[int],
     *,
@@ -55,7 +55,7 @@ def word_times(
     """The words of a text and when they were spoken; none where there is no text.
 
     Args:
-        model: in eval mode.
+        model: a `SpeechRecognizer`, in eval mode.
         context: the window, from `model.encode`.
         ids: the text of the whole window, without timestamps and special tokens.
         frames: of 10 ms, which of the window belong to the recording.
