@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "look for what is wrong with images or recordings: damaged files, duplicates, unlikely labels and texts"
+HELP = "look for what is wrong with images or recordings: damaged files, duplicates, doubtful labels"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
