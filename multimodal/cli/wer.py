@@ -12,7 +12,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from multimodal.errors import ArgumentError, DataError
+from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
     from multimodal.data.speech.transcripts import Utterances
@@ -49,10 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"--normalizer: {error}") from None
     given = read_utterances(arguments.references, arguments.hypotheses)
     texts = given.references, given.hypotheses
-    try:
-        errors = word_error_rate(*texts, normalizer=arguments.normalizer, speakers=given.speakers)
-    except ImportError:
-        raise DataError("Comparing words needs jiwer: pip install jiwer.") from None
+    errors = word_error_rate(*texts, normalizer=arguments.normalizer, speakers=given.speakers)
     doubtful = [*_unmatched(given), *doubts(errors, *texts)]
     for sentence in doubtful:
         print(f"warning: {sentence}", file=sys.stderr)

@@ -61,11 +61,7 @@ class Aligned:
 
 
 def align(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> list[Aligned]:
-    """The words of each reference beside those of its hypothesis.
-
-    Raises:
-        ImportError: jiwer is not installed.
-    """
+    """The words of each reference beside those of its hypothesis."""
     import jiwer
 
     aligned = []

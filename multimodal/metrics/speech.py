@@ -68,7 +68,6 @@ def word_error_rate(
 
     Raises:
         ValueError: the arguments differ in number, there is no utterance, or no such normaliser.
-        ImportError: jiwer is not installed.
     """
     _same_number(len(references), hypotheses=len(hypotheses))
     _same_number(len(references), speakers=len(references if speakers is None else speakers))
