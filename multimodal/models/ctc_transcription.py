@@ -104,11 +104,7 @@ def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int |
         yield from track(chunks(pieces()), total, "seconds of audio", size=lambda chunk: math.ceil(chunk.seconds))
 
     with evaluating(model), torch.inference_mode():
-        for batch in (
-            itertools.batched(windows(), batch_size)
-            if hasattr(itertools, "batched")
-            else _batched(windows(), batch_size)
-        ):
+        for batch in _batched(windows(), batch_size):
             for chunk, scores in zip(batch, score_windows(model, [chunk.wave for chunk in batch]), strict=True):
                 segments += _segments(model, chunk, scores, timestamps, beams)
     text = " ".join(segment.text for segment in segments)
