@@ -21,7 +21,6 @@ from multimodal.metrics.normalizers import normalizer as normalizer_called
 
 RESAMPLES = 1000
 HOPELESS = 0.9  # word error rate beyond which labels or normaliser are wrong more often than the model
-SPACE = "\u2581"  # stands for the spaces among characters, which are compared as well
 OFTEN = 20  # confusions kept
 
 
@@ -74,7 +73,6 @@ def word_error_rate(
     change = normalizer_called(normalizer)
     ours, theirs = [change(text).split() for text in references], [change(text).split() for text in hypotheses]
     aligned = align(ours, theirs)
-    letters = align([[*SPACE.join(words)] for words in ours], [[*SPACE.join(words)] for words in theirs])
     errors, words = np.array([one.errors for one in aligned]), np.array([one.words for one in aligned])
     names = sorted(set(speakers)) if speakers is not None else []
     group = np.array([names.index(name) for name in speakers]) if speakers is not None else np.arange(len(aligned))
@@ -84,7 +82,7 @@ def word_error_rate(
     }
     return WordErrors(
         wer=_rate(int(errors.sum()), int(words.sum())),
-        cer=_rate(sum(one.errors for one in letters), sum(one.words for one in letters)),
+        cer=_character_rate([" ".join(words) for words in ours], [" ".join(words) for words in theirs]),
         interval=_interval(np.bincount(group, errors), np.bincount(group, words), seed),
         substitutions=sum(one.substitutions for one in aligned),
         deletions=sum(one.deletions for one in aligned),
@@ -130,6 +128,14 @@ def doubts(errors: WordErrors, references: Sequence[str], hypotheses: Sequence[s
 
 def _rate(errors: int, words: int) -> float:
     return errors / words if words else math.inf if errors else 0.0
+
+
+def _character_rate(references: list[str], hypotheses: list[str]) -> float:
+    import jiwer
+
+    found = jiwer.process_characters(references, hypotheses)
+    errors = found.substitutions + found.deletions + found.insertions
+    return _rate(errors, found.hits + found.substitutions + found.deletions)
 
 
 def _interval(errors: np.ndarray, words: np.ndarray, seed: int) -> tuple[float, float]:
