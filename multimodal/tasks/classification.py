@@ -1,4 +1,4 @@
-"""Training an image classifier: cross-entropy (or one binary cross-entropy a class), accuracy, AdamW.
+"""Training a classifier of images or sound: cross-entropy (or one binary cross-entropy a class), accuracy, AdamW.
 
 What surrounds it (early stopping, averaging of weights, checkpoints) are Lightning callbacks; files are the data
 module's business.
@@ -20,6 +20,7 @@ from multimodal.data.images.dataset import ImageItems
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.mixing import MixConfig
 from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tasks.spec_augment import SpecAugmentConfig, hide_pictures
 from multimodal.tasks.training import TrainingTask
 
 
@@ -29,6 +30,7 @@ class ObjectiveConfig:
 
     smoothing: float = 0.0  # label smoothing: probability given to all classes alike (arXiv:1512.00567 §7)
     mix: MixConfig = MixConfig()
+    hide: SpecAugmentConfig | None = None  # what is hidden of spectrograms, after mixing; None: nothing
     class_weights: tuple[float, ...] = ()  # weight of each class in the loss; (): all alike
 
 
@@ -59,6 +61,7 @@ class ClassificationTask(TrainingTask):
         super().__init__(model, optimizer=optimizer, seed=seed)
         self.objective, self.train_encoder = objective, train_encoder
         self.mix = objective.mix.build()
+        self.hide = objective.hide.build() if objective.hide else None
         weights = torch.tensor(objective.class_weights) if objective.class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.failed: set[str] = set()  # what became unreadable while training
@@ -71,6 +74,8 @@ class ClassificationTask(TrainingTask):
         self.failed.update(batch["failed"])
         pixels, target = self.model.transform.normalize(batch["pixels"]), self.targets(batch["target"])
         pixels, target = self.mix(pixels, target)
+        if self.hide is not None:
+            pixels = hide_pictures(self.hide, pixels)
         if self.train_encoder:
             logits = self.model(pixels)
         else:

@@ -1,4 +1,4 @@
-"""Training a dual encoder on images and their captions: InfoNCE or sigmoid loss, recall at validation.
+"""Training a dual encoder on images, or recordings, and their captions: InfoNCE or sigmoid loss, recall at validation.
 
 Which loss it is follows from the model's similarity. Captions of a batch are as long as its longest, and on a CPU they
 are packed; equal captions are no negatives of each other. Files are the data module's business.
@@ -29,6 +29,7 @@ from multimodal.models.similarity import SoftmaxSimilarityConfig
 from multimodal.models.towers import TextTower
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.pair_scores import PairScores
+from multimodal.tasks.spec_augment import SpecAugmentConfig, hide_pictures
 from multimodal.tasks.training import TrainingTask
 
 
@@ -39,6 +40,7 @@ class ContrastiveConfig:
     locked: Literal["image", "text"] | None = None  # the tower that is not trained (LiT: "image")
     lora: LoraConfig | None = None  # train adapters of both towers, and the similarity, instead of all weights
     patch_drop: float = 0.0  # part of the patches that is left out in training (FLIP: 0.5)
+    hide: SpecAugmentConfig | None = None  # what is hidden of spectrograms in training; None: nothing
     micro_batch: int | None = None  # pairs that go through the towers at a time; the loss still sees the whole batch
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class ContrastiveConfig:
             raise ArgumentError(f"micro_batch is {self.micro_batch}; it must be at least 1, or None.")
         if self.locked == "image" and self.patch_drop:
             raise ArgumentError("patch_drop and locked='image' exclude each other: a locked tower sees whole images.")
+        if self.locked == "image" and self.hide:
+            raise ArgumentError("hide and locked='image' exclude each other: a locked tower sees whole spectrograms.")
         if self.locked is not None and self.lora is not None:
             raise ArgumentError("locked and lora exclude each other: adapters are put into both towers.")
 
@@ -83,6 +87,7 @@ class ContrastiveTask(TrainingTask):
             raise ArgumentError("locked is 'text', whose trunk is the image tower's and would be trained with that.")
         super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
         self.training_config = training
+        self.hide = training.hide.build() if training.hide else None
         self.failed: set[str] = set()  # what became unreadable while training
         self.known: dict[int, Tensor] = {}  # index of an image -> what the locked tower makes of it
         self.marks: Tensor | None = None  # the data's own flags of what is known; see `data/pairs/locked.py`
@@ -122,9 +127,9 @@ class ContrastiveTask(TrainingTask):
             self.log("scale", self.model.similarity.scale.detach())
 
     def on_train_end(self) -> None:
-        """Fold adapters in, so that what remains is the plain model; say which images could not be read."""
+        """Fold adapters in, so that what remains is the plain model; say which files could not be read."""
         if self.failed:
-            count = f"{len(self.failed)} images could not be read while training, and others took their places"
+            count = f"{len(self.failed)} files could not be read while training, and others took their places"
             print(f"{count}; the first: {min(self.failed)}", file=sys.stderr)
         if adapters(self.model):
             self.model.eval()
@@ -147,6 +152,8 @@ class ContrastiveTask(TrainingTask):
 
     def _images(self, batch: Any) -> Float[Tensor, "b e"]:
         drop, pixels = self.training_config.patch_drop, batch["pixels"]
+        if self.hide is not None:
+            pixels = hide_pictures(self.hide, pixels)
         if self.training_config.locked != "image":
             return self._in_parts(lambda part: self.model.encode_images(part, patch_drop=drop), pixels)
         if "known" not in batch:

@@ -1,6 +1,6 @@
-"""Mixtures of two training images and their labels, on batches on the device.
+"""Mixtures of two training images, or spectrograms, and their labels, on batches on the device.
 
-Axes: b batch · c classes · h, w pixels
+Axes: b batch · c classes · k channels · h, w pixels
 Refs: mixup arXiv:1710.09412 · CutMix arXiv:1905.04899
 """
 
@@ -32,8 +32,8 @@ class Mix:
         self.config = config
 
     def __call__(
-        self, pixels: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b c"]
-    ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b c"]]:
+        self, pixels: Float[Tensor, "b k h w"], target: Float[Tensor, "b c"]
+    ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c"]]:
         """The mixed images and their mixed class probabilities; one weight for the batch, from torch's random state."""
         alphas = [a for a in (self.config.mixup, self.config.cutmix) if a > 0]
         if not alphas:

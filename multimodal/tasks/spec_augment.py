@@ -2,7 +2,7 @@
 
 Hidden values are 0, which is the mean of standardized features.
 
-Axes: b batch · m mel channels · t frames
+Axes: b batch · k channels of a picture · m mel channels · t frames
 Ref: arXiv:1904.08779; widths that follow the length of a clip: arXiv:1912.05533
 """
 
@@ -52,6 +52,17 @@ class SpecAugment:
         channels = _hidden(torch.full_like(full, m), m, self.config.bands, self.config.band)
         frames = _hidden(full if keep is None else keep.sum(1), t, self.config.stretches, self.config.stretch)
         return mel.masked_fill(channels[:, :, None] | frames[:, None], 0.0)
+
+
+def hide_pictures(hide: SpecAugment, pixels: Float[Tensor, "b k m t"]) -> Float[Tensor, "b k m t"]:
+    """Spectrograms as pictures of one channel with parts of them 0.
+
+    Raises:
+        ArgumentError: pictures of several channels, which are no spectrograms.
+    """
+    if pixels.shape[1] != 1:
+        raise ArgumentError("hide is set, which hides parts of spectrograms; for a model of images it must be None.")
+    return hide(pixels[:, 0])[:, None]
 
 
 def _hidden(lengths: Tensor, size: int, count: int, part: float) -> Bool[Tensor, "b size"]:

@@ -127,7 +127,7 @@ def test_images_that_cannot_be_read_are_named_at_the_end(capsys):
     task = ContrastiveTask(model)
     trained(task, {**batch_of(model), "failed": ["b.png is broken", "a.png is gone"]})
     task.on_train_end()
-    assert "2 images could not be read" in (told := capsys.readouterr().err) and "a.png is gone" in told
+    assert "2 files could not be read" in (told := capsys.readouterr().err) and "a.png is gone" in told
 
 
 @pytest.mark.parametrize("locked", ["image", "text"])

@@ -17,7 +17,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from multimodal.media import read_image
 from multimodal.tokenizers.image_transform import ImageTransformConfig
+from multimodal.tokenizers.transforms import AnyTransformConfig, of_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,13 @@ class AugmentConfig:
     jitter: float = 0.0  # strength of random brightness, contrast and saturation
     erase: float = 0.0  # probability of a random rectangle of noise
 
-    def build(self, transform: ImageTransformConfig) -> Augment:
-        """An `Augment` that gives the sizes that `transform` gives."""
-        return Augment(self, transform)
+    def build(self, transform: AnyTransformConfig) -> Augment:
+        """An `Augment` that gives the sizes that `transform` gives.
+
+        Raises:
+            ArgumentError: `transform` is of sound.
+        """
+        return Augment(self, of_images(transform, "AugmentConfig"))
 
 
 class Augment:
@@ -65,6 +71,14 @@ class Augment:
         self.steps = v2.Compose(steps)
         # The crop may show a part of the picture only: decode so that even the smallest part has enough pixels.
         self.min_side = math.ceil(max(transform.size) / math.sqrt(config.scale))
+
+    def read(self, data: bytes, *, seed: int) -> UInt8[Tensor, "3 h w"]:
+        """The changed image of a file's bytes.
+
+        Raises:
+            MediaError: it is no readable image.
+        """
+        return self(read_image(data, min_side=self.min_side), seed)
 
     def __call__(self, image: Image.Image, seed: int) -> UInt8[Tensor, "3 h w"]:
         """The changed image; equal for an equal `seed`. The global random state stays as it was."""

@@ -1,4 +1,4 @@
-"""Labelled images for Lightning: loaders of a training, a validation and a test split.
+"""Labelled images, or recordings, for Lightning: loaders of a training, a validation and a test split.
 
 Which pixels the validation split gives is the model's own business: its transform is taken from the model that is
 trained, so that validation, prediction and every other process see the same.
@@ -9,39 +9,40 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from multimodal.data.images.augment import Augment, AugmentConfig
-from multimodal.data.images.dataset import ImageDataset, collate
+from multimodal.data.images.augment import AugmentConfig
+from multimodal.data.images.dataset import ImageDataset, Reader, collate
 from multimodal.data.images.read import read_labeled_images
 from multimodal.data.images.samples import LabeledImages
 from multimodal.data.images.split import stratified
 from multimodal.data.loader import ResumableLoader
 from multimodal.data.resumable import ResumableData
+from multimodal.data.sounds.augment import SoundAugmentConfig
 from multimodal.errors import DataError
-from multimodal.tokenizers.image_transform import ImageTransform, ImageTransformConfig
+from multimodal.tokenizers.transforms import AnyTransformConfig
 
 
 class LabeledImageData(ResumableData):
-    """Loaders over images that were read and split already."""
+    """Loaders over images, or recordings, that were read and split already."""
 
     def __init__(
         self,
         images: LabeledImages,
         *,
         batch_size: int = 32,
-        augment: AugmentConfig = AugmentConfig(),
+        augment: AugmentConfig | SoundAugmentConfig = AugmentConfig(),
         workers: int | None = None,
         seed: int = 0,
-        transform: ImageTransformConfig | None = None,
+        transform: AnyTransformConfig | None = None,
     ) -> None:
         """Loaders over `images`, whose splits must hold "train" and "val".
 
         Args:
             images: what `read_labeled_images` gave.
             batch_size: images a step and process.
-            augment: random changes of the training images.
+            augment: random changes of the training images, of the kind that they are.
             workers: processes that decode; None: as many as help on this machine.
             seed: of the order and of the changes.
-            transform: image to pixels; None: that of the model in training.
+            transform: file to pixels; None: that of the model in training.
         """
         super().__init__(batch_size=batch_size, workers=workers, seed=seed)
         self.images, self.augment, self._transform = images, augment, transform
@@ -52,8 +53,8 @@ class LabeledImageData(ResumableData):
         return self.images.labels
 
     @property
-    def transform(self) -> ImageTransformConfig:
-        """Image to pixels, as the model in training wants it."""
+    def transform(self) -> AnyTransformConfig:
+        """File to pixels, as the model in training wants it."""
         if self._transform is not None:
             return self._transform
         if self.trainer is None:
@@ -81,7 +82,7 @@ class LabeledImageData(ResumableData):
         """Every image of `split`, in order, unchanged."""
         return self.evaluation(self._dataset(split, self.transform.build()), collate)
 
-    def _dataset(self, split: str, transform: ImageTransform | Augment) -> ImageDataset:
+    def _dataset(self, split: str, transform: Reader) -> ImageDataset:
         samples = self.images.splits[split]
         classes, multi = len(self.images.labels), self.images.multi_label
         return ImageDataset(samples, transform, classes=classes, multi_label=multi, seed=self.seed)

@@ -1,42 +1,46 @@
-"""Labelled images as pixels and targets, one at a time.
+"""Labelled images, or recordings as spectrograms, as pixels and targets, one at a time.
 
-Axes: h, w pixels · c classes · b batch
+Axes: k channels · h, w pixels · c classes · b batch
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal.data.images.augment import Augment
 from multimodal.data.images.samples import Sample
 from multimodal.data.images.shards import read_bytes
+from multimodal.data.sounds.augment import SoundAugment
 from multimodal.errors import DataError
-from multimodal.media import MediaError, read_image
+from multimodal.media import MediaError
+from multimodal.tokenizers.audio_transform import AudioTransform
 from multimodal.tokenizers.image_transform import ImageTransform
+
+Reader: TypeAlias = ImageTransform | AudioTransform | Augment | SoundAugment
 
 
 class ImageItem(TypedDict):
-    """One image, ready to be put into a batch."""
+    """One image or spectrogram, ready to be put into a batch."""
 
-    pixels: UInt8[Tensor, "3 h w"]
+    pixels: Num[Tensor, "k h w"]  # bytes of three channels; or of one, normalised already
     target: Int[Tensor, ""] | Float[Tensor, " c"]  # a class, or for several labels a 1 at each
     index: int  # of the sample in its split
     failed: list[str]  # what could not be read on the way to this image
 
 
 class ImageDataset(Dataset[ImageItem]):
-    """Reads, and where `transform` is an `Augment` randomly changes, the images of one split."""
+    """Reads, and where `transform` is an augmentation randomly changes, the files of one split."""
 
     def __init__(
         self,
         samples: Sequence[Sample],
-        transform: ImageTransform | Augment,
+        transform: Reader,
         *,
         classes: int,
         multi_label: bool = False,
@@ -49,10 +53,10 @@ class ImageDataset(Dataset[ImageItem]):
         return len(self.samples)
 
     def __getitem__(self, place: tuple[int, int]) -> ImageItem:
-        """The image at (epoch, index); one that has become unreadable is replaced by the next and named in `failed`.
+        """The file at (epoch, index); one that has become unreadable is replaced by the next and named in `failed`.
 
         Raises:
-            DataError: no image can be read at all.
+            DataError: no file can be read at all.
         """
         epoch, index = place
         failed: list[str] = []
@@ -64,7 +68,7 @@ class ImageDataset(Dataset[ImageItem]):
                 failed.append(str(error))
                 continue
             return {"pixels": pixels, "target": self._target(at), "index": at, "failed": failed}
-        raise DataError(f"None of the {len(self.samples)} images can be read any more; the first: {failed[0]}")
+        raise DataError(f"None of the {len(self.samples)} files can be read any more; the first: {failed[0]}")
 
     def _target(self, index: int) -> Tensor:
         labels = self.samples[index].labels
@@ -75,28 +79,25 @@ class ImageDataset(Dataset[ImageItem]):
         return target
 
 
-def read_pixels(
-    path: str, transform: ImageTransform | Augment, *, seed: tuple[int, int, int]
-) -> UInt8[Tensor, "3 h w"]:
-    """The pixels of a file or shard member; the changes of an `Augment` follow from `seed`: (run, epoch, index).
+def read_pixels(path: str, transform: Reader, *, seed: tuple[int, int, int]) -> Num[Tensor, "k h w"]:
+    """The pixels of a file or shard member; the changes of an augmentation follow from `seed`: (run, epoch, index).
 
     Raises:
-        DataError, MediaError: it cannot be read, or is no image.
+        DataError, MediaError: it cannot be read, or is not what `transform` takes.
     """
     data = read_bytes(path)
     try:
-        if isinstance(transform, ImageTransform):
+        if isinstance(transform, ImageTransform | AudioTransform):
             return transform.read(data)
-        image = read_image(data, min_side=transform.min_side)
+        return transform.read(data, seed=hash(seed) & 0x7FFF_FFFF_FFFF_FFFF)
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
-    return transform(image, seed=hash(seed) & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 class ImageItems(TypedDict):
-    """A batch of images."""
+    """A batch of images or spectrograms."""
 
-    pixels: UInt8[Tensor, "b 3 h w"]
+    pixels: Num[Tensor, "b k h w"]
     target: Int[Tensor, " b"] | Float[Tensor, "b c"]
     index: Int[Tensor, " b"]
     failed: list[str]

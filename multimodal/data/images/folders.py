@@ -1,7 +1,7 @@
-"""Class folders to labelled images: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `root/val/`.
+"""Class folders to labelled images, or recordings: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `root/val/`.
 
 A file anywhere below a class folder belongs to that class. Splits are folders named train, val (valid, validation,
-dev) or test. What lies beside the images is counted, never trained on: other files, images outside class folders.
+dev) or test. What lies beside the images is counted, never trained on: other files, and those outside class folders.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from multimodal.data.images.samples import LabeledImages, Row, Skipped, assemble, class_name, split_of
+from multimodal.data.images.samples import IMAGES, FileKind, LabeledImages, Row, Skipped, assemble, class_name, split_of
 from multimodal.errors import DataError
-from multimodal.media import IMAGE_SUFFIXES, MediaError, find_images, is_junk
+from multimodal.media import MediaError, is_junk
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
-def read_folders(root: Path) -> LabeledImages:
-    """Every image below `root`, labelled by its folder.
+def read_folders(root: Path, kind: FileKind = IMAGES) -> LabeledImages:
+    """Every file of that kind below `root`, labelled by its folder.
 
     Raises:
-        DataError: no image, no class folder, a single class, two folders for one split, or a class that training lacks.
+        DataError: no file, no class folder, a single class, two folders for one split, or a class that training lacks.
     """
     try:
-        images = find_images(root)
+        files = kind.find(root)
     except MediaError as error:
         raise DataError(str(error)) from None
-    relative = [path.relative_to(root).parts for path in images]
+    relative = [path.relative_to(root).parts for path in files]
     tops = sorted({parts[0] for parts in relative if len(parts) > 1})
     splits = split_folders(root, tops)
-    if not images:
-        raise DataError(_nothing(root))
+    if not files:
+        raise DataError(_nothing(root, kind))
     if not tops:
-        raise DataError(_flat(root, root, len(images)))
+        raise DataError(_flat(root, root, len(files), kind))
     rows, skipped = [], []
-    depth = 2 if splits else 1  # how many folders stand above an image: split and class, or class
-    for path, parts in zip(images, relative, strict=True):
+    depth = 2 if splits else 1  # how many folders stand above a file: split and class, or class
+    for path, parts in zip(files, relative, strict=True):
         split = splits.get(parts[0]) if splits else "train"
         if split is None:
             skipped.append(Skipped(str(path), "not in a training, validation or test folder"))
@@ -46,9 +46,10 @@ def read_folders(root: Path) -> LabeledImages:
             rows.append(Row(split, str(path), (class_name(parts[depth - 1]),)))
     for folder, split in splits.items():
         if split != "test" and not any(row.split == split for row in rows):
-            raise DataError(_flat(root / folder, root / folder, sum(parts[0] == folder for parts in relative)))
+            count = sum(parts[0] == folder for parts in relative)
+            raise DataError(_flat(root / folder, root / folder, count, kind))
     _refuse_wrapped(root, relative, splits)
-    return assemble(str(root), rows, [*skipped, *_other_entries(root, splits)])
+    return assemble(str(root), rows, [*skipped, *_other_entries(root, splits, kind)], kind)
 
 
 def split_folders(root: Path, tops: list[str]) -> dict[str, str]:
@@ -64,8 +65,8 @@ def split_folders(root: Path, tops: list[str]) -> dict[str, str]:
     return splits
 
 
-def _other_entries(root: Path, splits: dict[str, str]) -> Iterator[Skipped]:
-    """Files inside class folders that are no images, and folders that hold nothing."""
+def _other_entries(root: Path, splits: dict[str, str], kind: FileKind) -> Iterator[Skipped]:
+    """Files inside class folders that are of another kind, and folders that hold nothing."""
     depth = 2 if splits else 1
     for folder, folders, files in os.walk(root):
         here = Path(folder)
@@ -77,8 +78,8 @@ def _other_entries(root: Path, splits: dict[str, str]) -> Iterator[Skipped]:
         if not files and not folders:
             yield Skipped(folder, "empty folder")
         for name in files:
-            if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
-                yield Skipped(str(here / name), "not an image file")
+            if Path(name).suffix.lower() not in kind.suffixes:
+                yield Skipped(str(here / name), f"not {'an' if kind is IMAGES else 'a'} {kind.word} file")
 
 
 def _refuse_wrapped(root: Path, relative: Iterable[tuple[str, ...]], splits: dict[str, str]) -> None:
@@ -95,22 +96,23 @@ def _refuse_wrapped(root: Path, relative: Iterable[tuple[str, ...]], splits: dic
         )
 
 
-def _nothing(root: Path) -> str:
+def _nothing(root: Path, kind: FileKind) -> str:
     files = [name for _, _, names in os.walk(root) for name in names]
     if not files:
-        return f"{root} is empty; it should hold one folder of images for each class."
+        return f"{root} is empty; it should hold one folder of {kind.word}s for each class."
     return (
-        f"{root} holds no images: none of its {len(files)} files (for example {sorted(files)[0]}) has the ending of an "
-        f"image ({' '.join(sorted(IMAGE_SUFFIXES))})."
+        f"{root} holds no {kind.word}s: none of its {len(files)} files (for example {sorted(files)[0]}) has the ending "
+        f"of one ({' '.join(sorted(kind.suffixes))})."
     )
 
 
-def _flat(root: Path, shown: Path, count: int) -> str:
-    """What to say of images that lie in no class folder, with the layout that is expected."""
+def _flat(root: Path, shown: Path, count: int, kind: FileKind) -> str:
+    """What to say of files that lie in no class folder, with the layout that is expected."""
     tables = sorted(path.name for path in root.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
     instead = f"\nOr give the table that lies there: {root / tables[0]}" if tables else ""
+    ending = "jpg" if kind is IMAGES else "wav"
     return (
-        f"{root} holds {count} image{'s' * (count != 1)} but no class folders, so nothing says what they show. "
+        f"{root} holds {count} {kind.word}{'s' * (count != 1)} but no class folders, so nothing says what they are of. "
         f"Put each class into a folder of its own:\n"
-        f"  {shown.name or shown}/\n    cat/  1.jpg  2.jpg\n    dog/  3.jpg  4.jpg{instead}"
+        f"  {shown.name or shown}/\n    cat/  1.{ending}  2.{ending}\n    dog/  3.{ending}  4.{ending}{instead}"
     )

@@ -1,4 +1,4 @@
-"""A table of paths and labels to labelled images: CSV, TSV or JSON Lines.
+"""A table of paths and labels to labelled images, or recordings: CSV, TSV or JSON Lines.
 
 One column names the file (relative to the table, or absolute), one the class, and one may name the split. Several
 classes stand in one cell with a separator between them (`cat|dog`), or as a list in JSON Lines.
@@ -13,25 +13,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multimodal.data.images.samples import SPLIT_NAMES, LabeledImages, Row, Skipped, assemble, parse_labels, split_of
+from multimodal.data.images.samples import (
+    IMAGES,
+    SPLIT_NAMES,
+    FileKind,
+    LabeledImages,
+    Row,
+    Skipped,
+    assemble,
+    parse_labels,
+    split_of,
+)
 from multimodal.errors import DataError, nearest
 
-PATH_COLUMNS = ("path", "file", "image", "filename", "file_name", "filepath", "image_path")
+FILE_COLUMNS = ("path", "file", "filename", "file_name", "filepath")  # of any kind of file
+PATH_COLUMNS = (*FILE_COLUMNS, *IMAGES.columns)
 LABEL_COLUMNS = ("label", "labels", "class", "classes", "category", "categories", "class_name")
 SPLIT_COLUMNS = ("split", "subset", "partition")
 
 
-def read_manifest(table: Path, *, separator: str | None = "|") -> LabeledImages:
-    """The images that `table` lists. `separator` stands between several labels of one image; None: none does.
+def read_manifest(table: Path, *, separator: str | None = "|", kind: FileKind = IMAGES) -> LabeledImages:
+    """The files that `table` lists. `separator` stands between several labels of one file; None: none does.
 
     Raises:
         DataError: the table cannot be parsed, lacks a column, names an unknown split, or lists no file that exists.
     """
     records = list(_records(table))
     if not records:
-        raise DataError(f"{table} lists no images.")
+        raise DataError(f"{table} lists no {kind.word}s.")
     names = dict.fromkeys(str(name) for _, record in records for name in record)
-    path_column = _column(table, names, PATH_COLUMNS, "the image files")
+    path_column = _column(table, names, (*FILE_COLUMNS, *kind.columns), f"the {kind.word} files")
     label_column = _column(table, names, LABEL_COLUMNS, "the class")
     split_column = _column(table, names, SPLIT_COLUMNS, "the split", required=False)
     rows, skipped = [], []
@@ -55,7 +66,7 @@ def read_manifest(table: Path, *, separator: str | None = "|") -> LabeledImages:
             f"None of the {len(records)} files that {table} lists exists, for example {skipped[0].path}; paths are "
             f"relative to the table's own folder, {table.parent}."
         )
-    return assemble(str(table), rows, skipped)
+    return assemble(str(table), rows, skipped, kind)
 
 
 def _records(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:

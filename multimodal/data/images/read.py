@@ -1,28 +1,29 @@
-"""A path to labelled images: which of the layouts is it?
+"""A path to labelled images, or recordings: which of the layouts is it?
 
 A folder of class folders (folders.py), a CSV, TSV or JSONL table (manifest.py), a tar shard or a folder of them
-(shards.py). Nothing is guessed from the contents of images, and no image is opened.
+(shards.py). Nothing is guessed from the contents of files, and no image is opened.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 from multimodal.data.images.folders import TABLE_SUFFIXES, read_folders
 from multimodal.data.images.manifest import read_manifest
-from multimodal.data.images.samples import LabeledImages, split_of
+from multimodal.data.images.samples import IMAGES, FileKind, LabeledImages, split_of
 from multimodal.data.images.shards import read_shards
 from multimodal.errors import DataError, nearest
-from multimodal.media import IMAGE_SUFFIXES, is_junk
+from multimodal.media import is_junk
 
 ARCHIVE_SUFFIXES = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar")
 
 
-def read_labeled_images(path: str | Path, *, separator: str | None = "|") -> LabeledImages:
-    """The labelled images at `path`, with their class names and splits.
+def read_labeled_images(path: str | Path, *, separator: str | None = "|", kind: FileKind = IMAGES) -> LabeledImages:
+    """The labelled images at `path`, or files of another `kind`, with their class names and splits.
 
-    `separator` stands between several labels of one image in a table or shard (None: one label each, taken whole).
+    `separator` stands between several labels of one file in a table or shard (None: one label each, taken whole).
     The classes are those of the training part, sorted: by number when all names are whole numbers, else by name.
 
     Raises:
@@ -31,21 +32,21 @@ def read_labeled_images(path: str | Path, *, separator: str | None = "|") -> Lab
     root = Path(path).expanduser()
     if root.is_dir():
         shards = shards_in(root)
-        if shards and not holds_images(root):  # an archive may lie beside the folders unpacked from it
-            return read_shards(root, shards, separator=separator)
-        return read_folders(root)
+        if shards and not holds(root, kind.suffixes):  # an archive may lie beside the folders unpacked from it
+            return read_shards(root, shards, separator=separator, kind=kind)
+        return read_folders(root, kind)
     if not root.is_file():
         folder = root.parent if root.parent.is_dir() else Path()
         close = nearest(root.name, (entry.name for entry in folder.iterdir()))
         raise DataError(f"There is no folder or file {str(path)!r}.{close}")
     suffix = root.suffix.lower()
     if suffix in TABLE_SUFFIXES:
-        return read_manifest(root, separator=separator)
+        return read_manifest(root, separator=separator, kind=kind)
     if suffix == ".tar":
-        return read_shards(root, [root], separator=separator)
+        return read_shards(root, [root], separator=separator, kind=kind)
     if suffix in ARCHIVE_SUFFIXES:
         raise DataError(f"{root} is a compressed archive; unpack it and give the folder.")
-    what = "a single image" if suffix in IMAGE_SUFFIXES else "neither a table nor a tar shard"
+    what = f"a single {kind.word}" if suffix in kind.suffixes else "neither a table nor a tar shard"
     raise DataError(
         f"{root} is {what}; give a folder of class folders, a table ({', '.join(TABLE_SUFFIXES)}) or a .tar shard."
     )
@@ -61,6 +62,6 @@ def shards_in(root: Path) -> list[Path]:
     return [shard for folder in folders for shard in sorted(folder.glob("*.tar")) if not is_junk(shard)]
 
 
-def holds_images(root: Path) -> bool:
-    """Whether anything below `root` is named like an image."""
-    return any(Path(name).suffix.lower() in IMAGE_SUFFIXES for _, _, names in os.walk(root) for name in names)
+def holds(root: Path, suffixes: Container[str]) -> bool:
+    """Whether anything below `root` has a name that ends in one of `suffixes`."""
+    return any(Path(name).suffix.lower() in suffixes for _, _, names in os.walk(root) for name in names)

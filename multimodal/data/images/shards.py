@@ -1,4 +1,4 @@
-"""Tar shards of labelled images (the WebDataset convention), and the bytes of any sample.
+"""Tar shards of labelled images, or recordings (the WebDataset convention), and the bytes of any sample.
 
 In a shard, members that share a name up to the first dot belong together: `0001.jpg` with `0001.cls`, `0001.json` or
 `0001.txt`, which holds the class. Shards must not be compressed: the place of each member is found once, from the
@@ -15,41 +15,52 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from multimodal.data.images.manifest import LABEL_COLUMNS
-from multimodal.data.images.samples import LabeledImages, Row, Skipped, assemble, parse_labels, split_of
+from multimodal.data.images.samples import (
+    IMAGES,
+    FileKind,
+    LabeledImages,
+    Row,
+    Skipped,
+    assemble,
+    parse_labels,
+    split_of,
+)
 from multimodal.errors import DataError
-from multimodal.media import IMAGE_SUFFIXES, is_junk
+from multimodal.media import is_junk
 
 MEMBER = "::"  # between a shard and the member, in a sample's path
 LABEL_ENDINGS = ("cls", "json", "txt")  # the first that a sample has is read
 LARGEST_LABEL = 1 << 20  # bytes; a "label" beyond that is something else
 
 
-def read_shards(root: Path, shards: list[Path], *, separator: str | None = "|") -> LabeledImages:
-    """The labelled images of `shards`, whose folder or name may say the split: `val/000.tar`, `pets-val-000.tar`.
+def read_shards(
+    root: Path, shards: list[Path], *, separator: str | None = "|", kind: FileKind = IMAGES
+) -> LabeledImages:
+    """The labelled files of `shards`, whose folder or name may say the split: `val/000.tar`, `pets-val-000.tar`.
 
     Raises:
-        DataError: a shard is damaged or compressed, or no member pairs up into a labelled image.
+        DataError: a shard is damaged or compressed, or no member pairs up into a labelled file.
     """
     rows: list[Row] = []
     skipped: list[Skipped] = []
     for shard in shards:
         split = split_of_shard(root, shard)
         for key, members in samples_in(shard).items():
-            images = [member for ending, member in members.items() if f".{ending}" in IMAGE_SUFFIXES]
-            if not images:
-                skipped.append(Skipped(f"{shard}{MEMBER}{key}", "no image with this name"))
+            files = [member for ending, member in members.items() if f".{ending}" in kind.suffixes]
+            if not files:
+                skipped.append(Skipped(f"{shard}{MEMBER}{key}", f"no {kind.word} with this name"))
                 continue
-            path = f"{shard}{MEMBER}{images[0]}"
+            path = f"{shard}{MEMBER}{files[0]}"
             found = next((members[ending] for ending in LABEL_ENDINGS if ending in members), None)
             if found is None:
                 skipped.append(Skipped(path, f"no {key}.cls, .json or .txt"))
                 continue
             rows.append(Row(split, path, _labels(shard, found, separator)))
-    return assemble(str(root), rows, skipped)
+    return assemble(str(root), rows, skipped, kind)
 
 
 def read_bytes(path: str) -> bytes:
-    """The encoded image at a sample's path, whether a file or a member of a shard. Safe in threads and processes.
+    """The encoded file at a sample's path, whether a file or a member of a shard. Safe in threads and processes.
 
     Raises:
         DataError: it is not there or cannot be read.

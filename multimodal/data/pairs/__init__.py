@@ -1,4 +1,4 @@
-"""Images with captions, from the files on the disk to batches.
+"""Images, or recordings, with captions, from the files on the disk to batches.
 
     samples.py       Pair, PairedImages: what every reader gives
     read.py          `read_pairs(source)`: which layout is it?

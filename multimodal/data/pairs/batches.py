@@ -1,10 +1,10 @@
-"""The batches that contrastive tasks take, and how images with captions become one.
+"""The batches that contrastive tasks take, and how images, or recordings, with captions become one.
 
 For training one caption stands for each image; for retrieval all captions of all images follow each other, and `owner`
 says whose they are. Captions are padded to the longest of the batch; a model that reads padding as text (SigLIP) fills
 them up itself.
 
-Axes: b images · m captions · t length · h, w pixels
+Axes: b images · m captions · t length · k channels · h, w pixels
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Num
 from torch import Tensor
 
 from multimodal.data.pairs.dataset import PairItem
@@ -26,7 +26,7 @@ from multimodal.tokenizers.text import TextTokenizer
 class PairBatch(TypedDict):
     """Images with one caption each."""
 
-    pixels: UInt8[Tensor, "b 3 h w"]
+    pixels: Num[Tensor, "b k h w"]  # bytes of three channels; or of one, normalised already: spectrograms
     ids: Int[Tensor, "b t"]
     keep: Bool[Tensor, "b t"]  # False at padding
     caption: Int[Tensor, " b"]  # equal for equal captions, which are no negatives of each other; see `caption_number`
@@ -37,7 +37,7 @@ class PairBatch(TypedDict):
 class PairEvalBatch(TypedDict):
     """Images with all their captions."""
 
-    pixels: UInt8[Tensor, "b 3 h w"]
+    pixels: Num[Tensor, "b k h w"]
     ids: Int[Tensor, "m t"]
     keep: Bool[Tensor, "m t"]
     owner: Int[Tensor, " m"]  # place in the batch of the caption's image

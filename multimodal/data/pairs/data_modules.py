@@ -1,6 +1,6 @@
-"""Images with captions for Lightning: loaders of a training, a validation and a test split.
+"""Images, or recordings, with captions for Lightning: loaders of a training, a validation and a test split.
 
-What pixels and ids a pair becomes is the model's own business: image transform, tokenizer and caption length are those
+What pixels and ids a pair becomes is the model's own business: transform, tokenizer and caption length are those
 of the model in training, so that a published model is fed as it was before. A model from fresh weights has its
 tokenizer trained on `texts`.
 """
@@ -17,6 +17,7 @@ from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.samples import Pair, PairedImages
 from multimodal.data.pairs.split import hold_out
 from multimodal.data.resumable import ResumableData
+from multimodal.data.sounds.augment import SoundAugmentConfig
 from multimodal.data.text.sources import report
 from multimodal.errors import DataError
 
@@ -31,7 +32,7 @@ class PairedImageData(ResumableData):
         images: PairedImages,
         *,
         batch_size: int = 256,
-        augment: AugmentConfig = CLIP_AUGMENT,
+        augment: AugmentConfig | SoundAugmentConfig = CLIP_AUGMENT,
         workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -40,7 +41,7 @@ class PairedImageData(ResumableData):
         Args:
             images: what `read_pairs` gave, with a "val" split (`hold_out`) where there shall be validation.
             batch_size: images a step and process.
-            augment: random changes of the training images.
+            augment: random changes of the training images; of recordings, a `SoundAugmentConfig`.
             workers: processes that decode; None: as many as help on this machine.
             seed: of the order, of the changes and of which caption comes when.
         """
@@ -113,7 +114,7 @@ class PairData(PairedImageData):
         root: str,
         *,
         batch_size: int = 256,
-        augment: AugmentConfig = CLIP_AUGMENT,
+        augment: AugmentConfig | SoundAugmentConfig = CLIP_AUGMENT,
         val_fraction: float = 0.1,
         image: str | None = None,
         caption: str | None = None,
@@ -126,7 +127,7 @@ class PairData(PairedImageData):
             root: a table with the columns image and caption, or a folder that holds one; tar shards; a folder with a
                 .txt beside each image.
             batch_size: images a step and process.
-            augment: random changes of the training images.
+            augment: random changes of the training images; of recordings, a `SoundAugmentConfig`.
             val_fraction: part of the training images held out for validation where the data have no such split.
             image: of tables, the column with the file; None: the one called path, file, image ...
             caption: the column with the captions; None: the one called caption, captions, text ...

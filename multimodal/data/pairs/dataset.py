@@ -1,6 +1,6 @@
-"""Images with captions as pixels and text, one at a time; batches of them are made in batches.py.
+"""Images, or recordings, with captions as pixels and text, one at a time; batches of them are made in batches.py.
 
-Axes: h, w pixels
+Axes: k channels · h, w pixels
 """
 
 from __future__ import annotations
@@ -8,34 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from jaxtyping import UInt8
+from jaxtyping import Num
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from multimodal.data.images.augment import Augment
-from multimodal.data.images.dataset import read_pixels
+from multimodal.data.images.dataset import Reader, read_pixels
 from multimodal.data.pairs.samples import Pair
 from multimodal.data.text.noise import noise_generator
 from multimodal.errors import DataError
 from multimodal.media import MediaError
-from multimodal.tokenizers.image_transform import ImageTransform
 
 
 class PairItem(TypedDict):
-    """One image and what is said of it."""
+    """One image, or spectrogram, and what is said of it."""
 
-    pixels: UInt8[Tensor, "3 h w"]
+    pixels: Num[Tensor, "k h w"]  # bytes of three channels; or of one, normalised already
     captions: tuple[str, ...]  # one for training, all for evaluation
     index: int  # of the pair in its split
     failed: list[str]  # what could not be read on the way to this image
 
 
 class PairDataset(Dataset[PairItem]):
-    """Reads, and where `transform` is an `Augment` randomly changes, the images of one split."""
+    """Reads, and where `transform` is an augmentation randomly changes, the files of one split."""
 
-    def __init__(
-        self, pairs: Sequence[Pair], transform: ImageTransform | Augment, *, training: bool, seed: int = 0
-    ) -> None:
+    def __init__(self, pairs: Sequence[Pair], transform: Reader, *, training: bool, seed: int = 0) -> None:
         """Items for training have one caption, which differs from epoch to epoch; those for evaluation have all."""
         self.pairs, self.transform = tuple(pairs), transform
         self.training, self.seed = training, seed
@@ -44,10 +40,10 @@ class PairDataset(Dataset[PairItem]):
         return len(self.pairs)
 
     def __getitem__(self, place: tuple[int, int]) -> PairItem:
-        """The pair at (epoch, index); one whose image has become unreadable is replaced by the next and named.
+        """The pair at (epoch, index); one whose file has become unreadable is replaced by the next and named.
 
         Raises:
-            DataError: no image can be read at all.
+            DataError: no file can be read at all.
         """
         epoch, index = place
         failed: list[str] = []
@@ -59,7 +55,7 @@ class PairDataset(Dataset[PairItem]):
                 failed.append(str(error))
                 continue
             return {"pixels": pixels, "captions": self._captions(at, epoch), "index": at, "failed": failed}
-        raise DataError(f"None of the {len(self.pairs)} images can be read any more; the first: {failed[0]}")
+        raise DataError(f"None of the {len(self.pairs)} files can be read any more; the first: {failed[0]}")
 
     def _captions(self, index: int, epoch: int) -> tuple[str, ...]:
         captions = self.pairs[index].captions

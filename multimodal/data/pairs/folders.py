@@ -1,6 +1,7 @@
 """A folder of images with a text file beside each: `beach.jpg` and `beach.txt`, of which each line is a caption.
 
-Images may lie at any depth; folders called train, val and test are the splits.
+Where there are no images, the same of recordings. They may lie at any depth; folders called train, val and test are the
+splits.
 """
 
 from __future__ import annotations
@@ -9,28 +10,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from multimodal.data.images.folders import split_folders
-from multimodal.data.images.samples import Skipped
+from multimodal.data.images.samples import IMAGES, SOUNDS, Skipped
 from multimodal.data.images.shards import LARGEST_LABEL
 from multimodal.data.pairs.samples import Found
 from multimodal.data.pairs.shards import lines_of
 from multimodal.errors import DataError
-from multimodal.media import MediaError, find_images
+from multimodal.media import MediaError
 from multimodal.media.files import shown
 
 
 def read_text_files(root: Path, skipped: list[Skipped]) -> Iterator[Found]:
-    """Every image below `root` that has a text file.
+    """Every image, or recording, below `root` that has a text file.
 
     Raises:
         DataError: a folder cannot be listed, or two folders stand for one split.
     """
     try:
-        images = find_images(root)
+        files = IMAGES.find(root) or SOUNDS.find(root)
     except MediaError as error:
         raise DataError(str(error)) from None
-    tops = [path.relative_to(root).parts[:-1][:1] for path in images]
+    tops = [path.relative_to(root).parts[:-1][:1] for path in files]
     splits = split_folders(root, sorted({top[0] for top in tops if top}))
-    for path, top in zip(images, tops, strict=True):
+    for path, top in zip(files, tops, strict=True):
         split = splits.get(top[0] if top else "") if splits else "train"
         if split is None:
             skipped.append(Skipped(shown(path), "not in a training, validation or test folder"))
@@ -41,7 +42,7 @@ def read_text_files(root: Path, skipped: list[Skipped]) -> Iterator[Found]:
 def _captions(file: Path, skipped: list[Skipped]) -> tuple[str, ...]:
     try:
         if not file.is_file():
-            skipped.append(Skipped(shown(file), "no such file, so its image has no caption"))
+            skipped.append(Skipped(shown(file), "no such file, so what it belongs to has no caption"))
             return ()
         if file.stat().st_size > LARGEST_LABEL:
             skipped.append(Skipped(shown(file), "too large to be captions"))

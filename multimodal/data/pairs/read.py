@@ -1,7 +1,8 @@
 """A path to images with captions: which of the layouts is it?
 
 A table (tables.py), a folder with a table in it, a tar shard or a folder of them (shards.py), a folder with a text file
-beside each image (folders.py). No image is opened.
+beside each image (folders.py). Recordings may stand where images do; data with both are data of images. No file is
+opened: whether a model can read it shows when it is trained.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from multimodal.data.images.read import ARCHIVE_SUFFIXES, holds_images, shards_in
-from multimodal.data.images.samples import Skipped, split_of
+from multimodal.data.images.read import ARCHIVE_SUFFIXES, holds, shards_in
+from multimodal.data.images.samples import IMAGES, SOUNDS, Skipped, split_of
 from multimodal.data.pairs.folders import read_text_files
 from multimodal.data.pairs.samples import Found, PairedImages, assemble
 from multimodal.data.pairs.shards import read_tars
@@ -26,12 +27,12 @@ from multimodal.media.files import shown
 def read_pairs(
     source: str | Path, *, image: str | None = None, caption: str | None = None, split: str | None = None
 ) -> PairedImages:
-    """The images at `source` with their captions and splits. What cannot be used is named in `skipped` and left out.
+    """The images, or recordings, at `source` with their captions and splits; what cannot be used is in `skipped`.
 
     Args:
         source: a CSV, TSV, JSONL or Parquet table, or a folder that holds one; a tar shard or a folder of them; a
             folder with a .txt beside each image.
-        image: of tables, the column with the file; None: the one called path, file, image, filename ...
+        image: of tables, the column with the file; None: the one called path, file, filename, image, audio ...
         caption: the column, or the field of .json in shards, with a caption or a list of them; None: the one called
             caption or captions, else text or description, else title.
         split: the column with the split; None: the one called split, if there is one.
@@ -58,7 +59,7 @@ def read_pairs(
 
 def _folder(root: Path, columns: Columns, skipped: list[Skipped]) -> PairedImages:
     shards = shards_in(root)
-    if shards and not holds_images(root):  # an archive may lie beside the folders unpacked from it
+    if shards and not holds(root, IMAGES.suffixes | SOUNDS.suffixes):  # an archive may lie beside what it held
         return assemble(str(root), list(read_tars(root, shards, columns.caption, skipped)), skipped)
     tables = list(tables_in(root))
     found: list[Found] = []

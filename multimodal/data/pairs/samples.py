@@ -1,4 +1,4 @@
-"""What a reader of image-caption pairs gives: images with their captions, in splits, and what was left out.
+"""What a reader of pairs gives: images, or recordings, with their captions, in splits, and what was left out.
 
 `assemble` is the one place where captions of the same image come together, for every layout. How each layout is read
 is in tables.py, shards.py and folders.py.
@@ -25,7 +25,7 @@ CAPTION_COLUMNS = (  # the first group of which a row has one
 
 @dataclass(frozen=True)
 class Pair:
-    """One image and what is said of it."""
+    """One image or recording and what is said of it."""
 
     path: str  # a file, or "shard.tar::member/name.jpg"; `images.shards.read_bytes` reads both
     captions: tuple[str, ...]  # at least one; none is blank, none is there twice
@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairedImages:
-    """A set of images with captions, as read; no image has been opened yet."""
+    """A set of images, or recordings, with captions, as read; none has been opened yet."""
 
     root: str
     splits: dict[str, tuple[Pair, ...]]  # of "train", "val" and "test" those that the data have
@@ -71,7 +71,7 @@ def assemble(root: str, found: Iterable[Found], skipped: Sequence[Skipped], hint
         left_out += [Skipped(shown(path), f"also in the {kept} part, so not used for {other}") for other in others]
         splits[kept].append(Pair(path, tuple(parts[kept])))
     if not gathered:
-        raise DataError(f"{root} holds no image with a caption{hint}.{_first(left_out)}")
+        raise DataError(f"{root} holds no image or recording with a caption{hint}.{_first(left_out)}")
     return PairedImages(root, {split: tuple(pairs) for split, pairs in splits.items() if pairs}, tuple(left_out))
 
 

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multimodal.data.images.samples import Skipped
+from multimodal.data.images.samples import IMAGES, SOUNDS, Skipped
 from multimodal.data.images.shards import LARGEST_LABEL, MEMBER, place_of, read_bytes, samples_in, split_of_shard
 from multimodal.data.pairs.samples import Found, caption_column, captions_of
 from multimodal.errors import ArgumentError, DataError
-from multimodal.media import IMAGE_SUFFIXES
 from multimodal.media.files import shown
 
 CAPTION_ENDINGS = ("txt", "json")  # the first that a sample has is read
 
 
 def read_tars(root: Path, shards: list[Path], caption: str | None, skipped: list[Skipped]) -> Iterator[Found]:
-    """The captioned images of `shards`, whose folder or name may say the split. `caption`: the field of .json."""
+    """The captioned files of `shards`, whose folder or name may say the split. `caption`: the field of .json."""
     for shard in shards:
         split = split_of_shard(root, shard)
         try:
@@ -31,11 +30,16 @@ def read_tars(root: Path, shards: list[Path], caption: str | None, skipped: list
             skipped.append(Skipped(shown(shard), str(error).rstrip(".")))
             continue
         for key, members in samples.items():
-            images = [member for ending, member in members.items() if f".{ending}" in IMAGE_SUFFIXES]
-            if not images:
-                skipped.append(Skipped(shown(f"{shard}{MEMBER}{key}"), "no image with this name"))
+            files = [
+                member
+                for kind in (IMAGES, SOUNDS)
+                for ending, member in members.items()
+                if f".{ending}" in kind.suffixes
+            ]
+            if not files:
+                skipped.append(Skipped(shown(f"{shard}{MEMBER}{key}"), "no image or recording with this name"))
                 continue
-            path = f"{shard}{MEMBER}{images[0]}"
+            path = f"{shard}{MEMBER}{files[0]}"
             text = next((members[ending] for ending in CAPTION_ENDINGS if ending in members), None)
             if text is None:
                 skipped.append(Skipped(shown(path), "no .txt or .json with its name"))

@@ -1,4 +1,4 @@
-"""A table of images and captions: CSV, TSV, JSON Lines or Parquet.
+"""A table of images, or recordings, and captions: CSV, TSV, JSON Lines or Parquet.
 
 One column names the file (relative to the table's folder or to images/ in it, or absolute), one holds the caption or a
 list of them, and one may name the split. Several rows of one image give it several captions.
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multimodal.data.images.manifest import PATH_COLUMNS, SPLIT_COLUMNS
-from multimodal.data.images.samples import Skipped
+from multimodal.data.images.samples import SOUNDS, Skipped
 from multimodal.data.pairs.samples import Found, caption_column, captions_of
 from multimodal.data.text.layouts import split_in
 from multimodal.data.text.tables import Row, cell_file, cell_split, find_column, read_rows
 from multimodal.errors import ArgumentError, DataError
 
-IMAGE_COLUMNS = (*PATH_COLUMNS, "images", "img", "image_file", "image_filename")
-IMAGES = "images"  # the folder beside a table in which its files may lie
+IMAGE_COLUMNS = (*PATH_COLUMNS, "images", "img", "image_file", "image_filename", *SOUNDS.columns)
+FOLDERS = ("images", "audio")  # beside a table, in which its files may lie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,9 @@ def _row(
     folder: Path, where: str, row: Row, columns: tuple[str, str, str], default: str, skipped: list[Skipped]
 ) -> Found | None:
     image, caption, split = columns
-    path = cell_file((folder, folder / IMAGES), where, row.get(image), "image", skipped)
+    path = cell_file(
+        (folder, *(folder / name for name in FOLDERS)), where, row.get(image), "image or recording", skipped
+    )
     if path is None:
         return None
     captions = captions_of(row.get(caption), where, skipped)
@@ -96,5 +98,9 @@ def _nothing(table: Path, rows: int, names: Sequence[Sequence[str]], skipped: Se
     columns = f" Its columns are {', '.join(names[0])}." if names else ""
     first = f", for example {skipped[0].path}: {skipped[0].reason}" if skipped else ""
     missing = any(one.reason == "file not found" for one in skipped)
-    where = f"; files are looked for in {table.parent} and in its {IMAGES}/ folder" if missing else ""
+    where = (
+        f"; files are looked for in {table.parent} and in its {' and '.join(f'{name}/' for name in FOLDERS)}"
+        if missing
+        else ""
+    )
     return f"No row of {table} can be used{first}{where}.{columns}"

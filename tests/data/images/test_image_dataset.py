@@ -54,7 +54,7 @@ def test_an_image_that_became_unreadable_is_replaced_and_named(samples, tmp_path
 def test_nothing_readable_ends_in_a_sentence(samples, tmp_path):
     for sample in samples:
         (tmp_path / sample.path).unlink()
-    with pytest.raises(DataError, match="None of the 4 images"):
+    with pytest.raises(DataError, match="None of the 4 files"):
         ImageDataset(samples, TRANSFORM.build(), classes=3)[(0, 0)]
 
 

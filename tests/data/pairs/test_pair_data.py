@@ -85,7 +85,7 @@ def test_an_image_that_became_unreadable_is_replaced_with_its_caption_and_named(
     assert "0.png" in item["failed"][0]
     for pair in pairs:
         write(tmp_path / pair.path, b"")
-    with pytest.raises(DataError, match="None of the 5 images"):
+    with pytest.raises(DataError, match="None of the 5 files"):
         dataset[(0, 0)]
 
 

@@ -47,7 +47,7 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path):
     assert [one.reason for one in images.skipped] == [
         "not UTF-8 (byte 3); save it as UTF-8",
         "empty text",
-        "no such file, so its image has no caption",
+        "no such file, so what it belongs to has no caption",
         "too large to be captions",
     ]
 
@@ -63,14 +63,14 @@ def test_names_with_quotes_and_line_breaks(tmp_path):
 
 
 def test_a_folder_of_nothing_says_why_in_one_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"holds no image with a caption; put a \.txt beside each image"):
+    with pytest.raises(DataError, match=r"holds no image or recording with a caption; put a \.txt beside each image"):
         read_pairs(tmp_path)
     pictures(tmp_path, "a.png", "b.png")
     with pytest.raises(DataError, match=r"put a \.txt beside each image, or give a table\. 2 entries were left out"):
         read_pairs(tmp_path)
     write(tmp_path / "a.txt", " \n")
     write(tmp_path / "b.txt", "")
-    with pytest.raises(DataError, match=r"holds no image with a caption\. 2 entries .*a\.txt: empty text\.") as caught:
+    with pytest.raises(DataError, match=r"holds no image or recording with a caption\. 2 entries .*a\.txt: empty text\.") as caught:
         read_pairs(tmp_path)
     assert "\n" not in str(caught.value)
 

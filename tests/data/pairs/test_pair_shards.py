@@ -78,7 +78,7 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path):
     assert plain(images)["train"] == {"0.tar::1.jpg": ("good",)}
     assert [(one.path.rpartition("::")[2], one.reason.split(":")[0]) for one in images.skipped] == [
         ("2.jpg", "no .txt or .json with its name"),
-        ("3", "no image with this name"),
+        ("3", "no image or recording with this name"),
         ("4.txt", "not UTF-8 (byte 3); save it as UTF-8"),
         ("5.txt", "empty text"),
         ("6.json", "not JSON"),
@@ -98,7 +98,7 @@ def test_a_shard_that_is_cut_short_is_named_and_the_others_are_read(tmp_path):
     assert [pair.path for pair in images.splits["train"]] == [f"{whole}::1.jpg"]
     assert images.skipped[0].path == str(cut)
     assert "not a complete tar file" in images.skipped[0].reason
-    with pytest.raises(DataError, match=r"holds no image with a caption.*not a complete tar file") as caught:
+    with pytest.raises(DataError, match=r"holds no image or recording with a caption.*not a complete tar file") as caught:
         read_pairs(cut)
     assert "\n" not in str(caught.value)
 
@@ -107,7 +107,7 @@ def test_compressed_and_empty_shards(tmp_path):
     write(tmp_path / "0.tar", b"\x1f\x8b" + b"x" * 1000)
     with pytest.raises(DataError, match="is compressed; decompress it"):
         read_pairs(tmp_path / "0.tar")
-    with pytest.raises(DataError, match="holds no image with a caption"):
+    with pytest.raises(DataError, match="holds no image or recording with a caption"):
         read_pairs(tar(tmp_path / "1.tar", {}))
 
 
