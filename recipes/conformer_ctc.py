@@ -60,7 +60,7 @@ def conformer_ctc(
         channels: of the convolutions that subsample it.
         dropout: probability of zeroing a channel while training.
         between: whether CTC also answers in the middle of the stack.
-        decoder_depth: blocks of a decoder that helps in training; 0: there is none.
+        decoder_depth: blocks of a decoder that helps in training and judges texts; 0: there is none.
         average: decay of the average of all steps' weights, which is what is validated and saved; 0: the last ones.
         objective: weights of the losses, what is hidden of the spectrograms.
         optimizer: AdamW and its schedule.

@@ -26,9 +26,10 @@ SHOWN = 10  # confusions and speakers
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `run` takes."""
     add = parser.add_argument
-    files = "a file of lines, of lines 'id<TAB>text', a .trn, or a table (.csv, .tsv, .jsonl)"
+    files = "a file of lines, of lines 'id<TAB>text', a .trn, a table (.csv, .tsv, .jsonl), or a folder of .txt files"
     add("references", metavar="REF", help=f"what was said: {files}")
     add("hypotheses", metavar="HYP", help="what was heard, in one of the same forms")
+    add("--split", metavar="NAME", help="of a table REF: only the rows whose split is this")
     add("--normalizer", default="basic", metavar="NAME", help="basic (default), basic-split, letters or none")
     add("--alignment", action="store_true", help="also the words of every utterance with an error, side by side")
     add("--worst", type=int, default=3, metavar="N", help="utterances with most errors to show (default: 3)")
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         normalizer(arguments.normalizer)
     except ValueError as error:
         raise ArgumentError(f"--normalizer: {error}") from None
-    given = read_utterances(arguments.references, arguments.hypotheses)
+    given = read_utterances(arguments.references, arguments.hypotheses, split=arguments.split)
     texts = given.references, given.hypotheses
     errors = word_error_rate(*texts, normalizer=arguments.normalizer, speakers=given.speakers)
     doubtful = [*_unmatched(given), *doubts(errors, *texts)]

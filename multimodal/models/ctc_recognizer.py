@@ -1,17 +1,19 @@
 """A speech recognizer without a decoder: an encoder scores every frame, and CTC makes text of that. The Conformer.
 
 All frames are read at once, so it is fast, cannot repeat itself and knows when each word was said. A decoder beside it
-is for training alone (hybrid CTC/attention): it makes the encoder listen to whole sentences.
+(hybrid CTC/attention) makes the encoder listen to whole sentences while training, and afterwards judges the texts that
+CTC finds; it writes none itself.
 
 Axes: b batch · m mel channels · t frames, or length of a text · s tokens of the encoder · d model width · v tokens, the
 blank included
 Refs: CTC, Graves et al. 2006 · Conformer arXiv:2005.08100 · hybrid training arXiv:1609.06773 · CTC between the blocks
-arXiv:2102.03216, and its answers given back to the encoder arXiv:2104.02724
+arXiv:2102.03216, and its answers given back to the encoder arXiv:2104.02724 · judging by the decoder arXiv:2102.01547
+§2.2
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from multimodal.backbone.backbone import BackboneConfig, initialize
 from multimodal.backbone.mask import Mask
 from multimodal.errors import ArgumentError
+from multimodal.generation.continuation import padded
 from multimodal.models.audio_encoder import AudioEncoderConfig
 from multimodal.tokenizers.audio_features import AudioFeaturesConfig, FbankConfig, standardized
 from multimodal.tokenizers.text import TextTokenizer
@@ -28,21 +31,21 @@ from multimodal.tokenizers.text_embedding import TextEmbeddingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingDecoderConfig:
-    """The decoder of hybrid training; its word table is its output layer."""
+class JudgingDecoderConfig:
+    """The decoder of hybrid models; its word table is its output layer."""
 
     backbone: BackboneConfig  # with cross-attention
     max_length: int = 512  # tokens of a text
 
-    def build(self, vocabulary: int) -> TrainingDecoder:
+    def build(self, vocabulary: int) -> JudgingDecoder:
         """A decoder of `vocabulary` tokens, with fresh weights."""
-        return TrainingDecoder(self, vocabulary)
+        return JudgingDecoder(self, vocabulary)
 
 
-class TrainingDecoder(nn.Module):
+class JudgingDecoder(nn.Module):
     """Logits of the next token, from the text before it and the sound."""
 
-    def __init__(self, config: TrainingDecoderConfig, vocabulary: int) -> None:
+    def __init__(self, config: JudgingDecoderConfig, vocabulary: int) -> None:
         super().__init__()
         embedding = TextEmbeddingConfig(vocabulary=vocabulary, max_length=config.max_length)
         self.embedding = embedding.build(config.backbone.dim)
@@ -72,7 +75,7 @@ class CtcRecognizerConfig:
     between: tuple[
         int, ...
     ] = ()  # after these blocks, counted from 1, CTC answers too, and the encoder hears its answer
-    decoder: TrainingDecoderConfig | None = None
+    decoder: JudgingDecoderConfig | None = None
 
     def build(self, tokenizer: TextTokenizer | None = None) -> CtcRecognizer:
         """A `CtcRecognizer` with fresh weights; without `tokenizer` it gives ids only.
@@ -138,6 +141,21 @@ class CtcRecognizer(nn.Module):
         between: list[Tensor] = []
         encoded = self.encoder(mel, keep, after=self._listen(between) if self.config.between else None)
         return Scored(self.head(encoded.x), encoded.keep, encoded.x, tuple(between))
+
+    def judge(self, texts: Sequence[Sequence[int]], x: Float[Tensor, "s d"]) -> Float[Tensor, " n"]:
+        """The log-probability that the decoder gives each of `texts` (ids), each with its end, for the sound of `x`.
+
+        Raises:
+            ArgumentError: a model without a decoder.
+        """
+        if self.decoder is None:
+            raise ArgumentError("This model has no decoder that could judge texts; train one with `decoder_depth`.")
+        edge = self.blank
+        ids, keep = padded([[edge, *text] for text in texts], x.device)
+        logits = self.decoder(ids, x.expand(len(texts), -1, -1), keep=keep)
+        targets, real = padded([[*text, edge] for text in texts], x.device)
+        scores = logits.float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]  # n t
+        return (scores if real is None else scores.masked_fill(~real, 0.0)).sum(1)
 
     def _listen(self, found: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
         """What happens to the vectors after each block."""

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, SAMPLE_RATE,
 
 TIMESTAMPS = ("segment", "word", "none")
 PAUSE = 0.6  # seconds between words that end a segment
+JUDGE = 0.5  # weight of the decoder's log-probability beside CTC's
 LINE = 84  # characters: two lines of a subtitle, after which a segment ends at the next word
 
 
@@ -62,7 +63,8 @@ def transcribe(
         audio: a path, the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a list of these.
         timestamps: "word" gives each segment its words; "none" one segment for each window of speech.
         batch_size: windows of up to 30 s that go through the model at a time; None: 8.
-        beams: prefixes that are followed in the search for the likeliest text; None: the likeliest path.
+        beams: prefixes that are followed in the search for the likeliest text, which a model with a decoder then
+            judges too; None: the likeliest path.
         errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
 
     Raises:
@@ -105,14 +107,21 @@ def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int |
 
     with evaluating(model), torch.inference_mode():
         for batch in _batched(windows(), batch_size):
-            for chunk, scores in zip(batch, score_windows(model, [chunk.wave for chunk in batch]), strict=True):
-                segments += _segments(model, chunk, scores, timestamps, beams)
+            for chunk, window in zip(batch, score_windows(model, [chunk.wave for chunk in batch]), strict=True):
+                segments += _segments(model, chunk, window, timestamps, beams)
     text = " ".join(segment.text for segment in segments)
     return Transcription(source=source, text=text, language=None, seconds=seconds, segments=tuple(segments))
 
 
-def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Float[Tensor, "s v"]]:
-    """Log-probabilities of the tokens in each frame of each window, on the CPU; the model must be in eval mode."""
+class Window(NamedTuple):
+    """What the encoder makes of one window."""
+
+    scores: Float[Tensor, "s v"]  # log-probabilities of the tokens in each frame, on the CPU
+    x: Float[Tensor, "s d"]  # what a decoder listens to
+
+
+def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Window]:
+    """What `model` makes of each window; it must be in eval mode."""
     like = next(model.parameters())
     samples = torch.tensor([len(wave) for wave in waves], device=like.device)
     padded = torch.zeros(len(waves), int(samples.max()), device=like.device)
@@ -120,24 +129,27 @@ def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Float[Tensor,
         row[: len(wave)] = torch.from_numpy(wave).to(like.device)
     mel = model.features(padded)
     keep = frame_keep(model.features, samples, mel.shape[2])
-    scores = model(mel.to(like.dtype), keep).float().log_softmax(-1).cpu()
+    found = model.score(mel.to(like.dtype), keep)
+    scores = found.logits.float().log_softmax(-1).cpu()
     counts = subsampled(keep.sum(1).cpu(), model.config.encoder.stem).tolist()
-    return [row[:count] for row, count in zip(scores, counts, strict=True)]
+    return [Window(row[:count], x[:count]) for row, x, count in zip(scores, found.x, counts, strict=True)]
 
 
-def recognize(model: Any, scores: Float[Tensor, "s v"], beams: int | None = None) -> list[Placed]:
-    """The tokens in the frames that `scores` are of, and where each lies."""
+def recognize(model: Any, window: Window, beams: int | None = None) -> list[Placed]:
+    """The tokens of a window, and where each lies."""
     if beams is None:
-        return best_path(scores, blank=model.blank)
-    return align(scores, prefix_beams(scores, blank=model.blank, width=beams)[0].ids, blank=model.blank)
+        return best_path(window.scores, blank=model.blank)
+    texts = prefix_beams(window.scores, blank=model.blank, width=beams)
+    merits = torch.tensor([text.logprob for text in texts], dtype=torch.float64)
+    if model.decoder is not None:
+        merits = merits.lerp(model.judge([text.ids for text in texts], window.x).cpu().double(), JUDGE)
+    return align(window.scores, texts[int(merits.argmax())].ids, blank=model.blank)
 
 
-def _segments(
-    model: Any, chunk: Chunk, scores: Float[Tensor, "s v"], timestamps: str, beams: int | None
-) -> list[Segment]:
+def _segments(model: Any, chunk: Chunk, window: Window, timestamps: str, beams: int | None) -> list[Segment]:
     """The text of a window, as segments that end in its pauses."""
-    second = len(scores) / chunk.seconds  # frames
-    words = words_of(model, recognize(model, scores, beams))
+    second = len(window.scores) / chunk.seconds  # frames
+    words = words_of(model, recognize(model, window, beams))
     groups: list[list[Heard]] = []
     for word in words:
         last = groups[-1] if groups else None

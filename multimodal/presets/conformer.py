@@ -16,7 +16,7 @@ from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.norm import LayerNormConfig
 from multimodal.backbone.rotary import RotaryConfig
 from multimodal.models.audio_encoder import AudioEncoderConfig
-from multimodal.models.ctc_recognizer import CtcRecognizerConfig, TrainingDecoderConfig
+from multimodal.models.ctc_recognizer import CtcRecognizerConfig, JudgingDecoderConfig
 from multimodal.tokenizers.audio import SubsamplingConfig
 from multimodal.tokenizers.audio_features import FbankConfig
 
@@ -47,7 +47,7 @@ def conformer(
         channels: of the convolutions that subsample it.
         dropout: probability of zeroing a channel while training.
         between: whether CTC also answers in the middle of the stack, and the rest hears that.
-        decoder_depth: blocks of the decoder that helps in training; 0: there is none.
+        decoder_depth: blocks of a decoder that helps in training and judges texts; 0: there is none.
         position: of attention; rotary, or relative buckets (`RelativeBiasConfig`).
     """
     attention, norm = AttentionConfig(heads=heads), LayerNormConfig(eps=1e-5)
@@ -70,7 +70,7 @@ def conformer(
         encoder=AudioEncoderConfig(stem=SubsamplingConfig(channels=channels, dropout=dropout), backbone=stack),
         vocabulary=vocabulary,
         between=(depth // 2,) if between else (),
-        decoder=TrainingDecoderConfig(backbone=BackboneConfig(dim=dim, depth=decoder_depth, block=writer))
+        decoder=JudgingDecoderConfig(backbone=BackboneConfig(dim=dim, depth=decoder_depth, block=writer))
         if decoder_depth
         else None,
     )

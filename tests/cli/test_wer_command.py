@@ -103,3 +103,27 @@ def test_an_unknown_normaliser_is_a_wrong_argument(tmp_path, capsys):
     said = write(tmp_path / "a.txt", SAID)
     assert cli.main(["wer", str(said), str(said), "--normalizer", "basik"]) == 2
     assert "Did you mean 'basic'" in capsys.readouterr().err
+
+
+def test_a_part_of_a_table_beside_a_folder_of_texts(tmp_path, capsys):
+    parts = ["train", "test", "test"]
+    rows = [
+        json.dumps({"file": f"{part}/u{i}.wav", "text": text, "split": part})
+        for i, (part, text) in enumerate(zip(parts, SAID, strict=True))
+    ]
+    said, heard = write(tmp_path / "manifest.jsonl", rows), tmp_path / "heard" / "test"
+    heard.mkdir(parents=True)
+    for i, text in enumerate(HEARD):
+        write(heard / f"u{i}.txt", text.split())  # a segment a line
+    assert cli.main(["wer", str(said), str(tmp_path / "heard"), "--split", "test", "--json"]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["words"], found["substitutions"], found["deletions"]) == (3, 1, 0)
+    assert "1 hypotheses have no reference" in told.err
+    assert cli.main(["wer", str(said), str(heard), "--split", "tets"]) == 1
+    assert "its splits are train, test. Did you mean 'test'?" in capsys.readouterr().err
+    assert cli.main(["wer", str(heard), str(heard), "--split", "test"]) == 1
+    assert "is no table" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"a folder without \.txt files"):
+        read_utterances(tmp_path / "empty", heard)

@@ -8,11 +8,11 @@ from multimodal.backbone.bias import RelativeBiasConfig
 from multimodal.backbone.rotary import RotaryConfig
 from multimodal.checkpoint import save
 from multimodal.errors import ArgumentError
-from multimodal.generation.ctc import Placed
+from multimodal.generation.ctc import Placed, prefix_beams
 from multimodal.hub import load
 from multimodal.media import MediaError
-from multimodal.models.ctc_recognizer import CtcRecognizer
-from multimodal.models.ctc_transcription import score_windows, words_of
+from multimodal.models.ctc_recognizer import CtcRecognizer, Scored
+from multimodal.models.ctc_transcription import recognize, score_windows, words_of
 from multimodal.models.speech_formats import render
 from multimodal.presets.conformer import conformer
 from multimodal.tokenizers.audio_features import FbankConfig, standardized
@@ -36,8 +36,8 @@ def test_a_clip_is_scored_the_same_alone_and_in_a_batch(position):
     found = score_windows(model, [wave[:n].numpy() for wave, n in zip(WAVES, LENGTHS, strict=True)])
     for row, (wave, n) in enumerate(zip(WAVES, LENGTHS, strict=True)):
         (alone,) = score_windows(model, [wave[:n].numpy()])
-        assert alone.shape == found[row].shape
-        torch.testing.assert_close(found[row], alone, rtol=1e-4, atol=1e-4)
+        assert alone.scores.shape == found[row].scores.shape
+        torch.testing.assert_close(found[row].scores, alone.scores, rtol=1e-4, atol=1e-4)
 
 
 def test_the_scores_written_out():
@@ -77,14 +77,14 @@ def test_pieces_of_words_and_of_characters_are_joined():
 class Spoken(CtcRecognizer):
     """Hears GO in the first part of each second that is loud."""
 
-    def forward(self, mel, keep=None):
+    def score(self, mel, keep=None):
         logits = torch.zeros(mel.shape[0], -(-mel.shape[2] // 4), self.blank + 1)
         logits[..., self.blank] = 5.0
         for second in range(mel.shape[2] // 100):
             if float(mel[0, :, second * 100 + 30].mean()) > -8:
                 for place, letter in ((2, "G"), (13, "O"), (16, " ")):
                     logits[:, second * 25 + place, TOKENIZER.id_of(letter)] = 20.0
-        return logits
+        return Scored(logits, None, torch.zeros(*logits.shape[:2], 32))
 
 
 def test_a_long_recording_gives_words_with_their_times():
@@ -102,6 +102,22 @@ def test_a_long_recording_gives_words_with_their_times():
     assert not model.transcribe(wave).segments[0].words
     assert len(model.transcribe(wave, timestamps="none").segments) == 1
     assert model.transcribe(wave, beams=3).text == found.text
+
+
+def test_a_decoder_judges_the_texts_that_were_found():
+    model = tiny(decoder_depth=1)
+    (window,) = score_windows(model, [WAVES[0].numpy()])
+    texts = [(1, 2, 3), (4,), ()]
+    for text, judged in zip(texts, model.judge(texts, window.x).tolist(), strict=True):
+        logits = model.decoder(torch.tensor([[model.blank, *text]]), window.x[None])[0].log_softmax(-1)
+        expected = sum(float(logits[i, id]) for i, id in enumerate([*text, model.blank]))
+        assert judged == pytest.approx(expected, rel=1e-4)
+    found = prefix_beams(window.scores, blank=model.blank, width=4)
+    judged = model.judge([text.ids for text in found], window.x).tolist()
+    best = max(range(4), key=lambda i: 0.5 * found[i].logprob + 0.5 * judged[i])
+    assert [token.id for token in recognize(model, window, 4)] == list(found[best].ids)
+    with pytest.raises(ArgumentError, match="no decoder"):
+        tiny().judge(texts, window.x)
 
 
 def test_silence_has_no_text_and_one_sample_is_heard():

@@ -1,8 +1,8 @@
 """What was said and what was heard, from two files, utterance by utterance.
 
-Files of text lines, of lines "id<TAB>text", trn files ("text (id)", as NIST's sclite takes them), and tables (CSV, TSV,
-JSONL, Parquet) with a column of text and, as a rule, one of ids or files. Where both files have ids, these say what
-belongs together; else the order does.
+Files of text lines, of lines "id<TAB>text", trn files ("text (id)", as NIST's sclite takes them), tables (CSV, TSV,
+JSONL, Parquet) with a column of text and, as a rule, one of ids or files, and folders of a .txt for each recording.
+Where both have ids, these say what belongs together; else the order does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from multimodal.data.images.samples import Skipped
 from multimodal.data.speech.tables import USUAL
 from multimodal.data.text.sources import existing
 from multimodal.data.text.tables import TABLE_SUFFIXES, find_column, read_rows
-from multimodal.errors import DataError
+from multimodal.errors import DataError, nearest
 
 IDS = ("id", "utt_id", "utterance", "utterance_id", "key")
 TEXTS = {"reference": ("reference", "ref"), "hypothesis": ("hypothesis", "hyp", "prediction", "pred_text")}
@@ -43,14 +43,14 @@ class _Lines:
     speakers: list[str] | None = None
 
 
-def read_utterances(references: str | Path, hypotheses: str | Path) -> Utterances:
-    """Each reference with its hypothesis.
+def read_utterances(references: str | Path, hypotheses: str | Path, *, split: str | None = None) -> Utterances:
+    """Each reference with its hypothesis; of a table of references with several parts, those of `split`.
 
     Raises:
-        DataError: a file cannot be read or holds nothing, an id is there twice, no id is in both, or files without
-            ids differ in length.
+        DataError: a file cannot be read or holds nothing, an id is there twice, no id is in both, files without ids
+            differ in length, or the references have no such `split`.
     """
-    ours, theirs = _read(existing(references), "reference"), _read(existing(hypotheses), "hypothesis")
+    ours, theirs = _read(existing(references), "reference", split), _read(existing(hypotheses), "hypothesis")
     speakers = None if ours.speakers is None else tuple(ours.speakers)
     if ours.ids is None or theirs.ids is None:
         if len(ours.texts) != len(theirs.texts):
@@ -97,14 +97,24 @@ def _once(file: Path, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _read(file: Path, side: str) -> _Lines:
-    if file.is_dir():
-        raise DataError(f"{file} is a folder; give a file of texts: .txt, .trn, or a table.")
-    lines = _table(file, side) if file.suffix.lower() in TABLE_SUFFIXES else None
+def _read(file: Path, side: str, split: str | None = None) -> _Lines:
+    tabular = file.suffix.lower() in TABLE_SUFFIXES
+    if split is not None and not tabular:
+        raise DataError(f"{file} is no table, so it has no split {split!r}.")
+    lines = _folder(file) if file.is_dir() else _table(file, side, split) if tabular else None
     lines = lines or _plain(file)
     if not lines.texts:
         raise DataError(f"{file} holds no utterance.")
     return lines
+
+
+def _folder(folder: Path) -> _Lines:
+    """The texts of the .txt files below a folder, each one utterance."""
+    files = sorted(folder.rglob("*.txt"))
+    if not files:
+        raise DataError(f"{folder} is a folder without .txt files; give such a folder, or a file of texts.")
+    texts = [" ".join(line for line in _plain(file).texts if line.strip()) for file in files]
+    return _Lines(folder, texts, [file.relative_to(folder).as_posix() for file in files])
 
 
 def _plain(file: Path) -> _Lines:
@@ -130,10 +140,18 @@ def _plain(file: Path) -> _Lines:
     return _Lines(file, lines)  # an empty line is an utterance without words
 
 
-def _table(file: Path, side: str) -> _Lines | None:
-    """The rows of a table; None for a .tsv without a header, whose lines are ids and texts."""
+def _table(file: Path, side: str, split: str | None) -> _Lines | None:
+    """The rows of a table, of one split; None for a .tsv without a header, whose lines are ids and texts."""
     skipped: list[Skipped] = []
     rows = list(read_rows(file, skipped))
+    if split is not None:
+        parts = list(dict.fromkeys(str(row.get("split")) for _, row in rows))
+        rows = [(number, row) for number, row in rows if str(row.get("split")) == split]
+        if not rows:
+            known = ", ".join(part for part in parts if part != "None") or "none: there is no column called split"
+            raise DataError(
+                f"{file} has no rows of the split {split!r}; its splits are {known}.{nearest(split, parts)}"
+            )
     if skipped:
         raise DataError(f"{skipped[0].path}: {skipped[0].reason}; every row must be readable to be counted.")
     if not rows:
