@@ -42,3 +42,16 @@ def test_without_biases_there_are_only_matrices_and_scales():
 def test_language_models_run(make):
     model = make(20, length=8, dim=24, depth=2, heads=2).build().eval()
     assert model(torch.randint(20, (2, 8))).shape == (2, 8, 20)
+
+
+def test_a_conformer_is_what_its_arguments_say():
+    from multimodal.presets.conformer import conformer
+
+    config = conformer(100, dim=64, depth=4, between=True, decoder_depth=2)
+    stack = config.encoder.backbone
+    assert (stack.dim, stack.depth, config.between, config.decoder.backbone.depth) == (64, 4, (2,), 2)
+    assert stack.block.convolution.kernel == 31 and stack.block.first_mlp == stack.block.mlp
+    small = conformer(256)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in small.build().encoder.parameters())
+    assert 7.5e6 < parameters < 10.3e6  # the paper's 10.3 million count an LSTM decoder too
