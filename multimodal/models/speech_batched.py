@@ -24,6 +24,7 @@ from multimodal.models.speech_options import Decoded
 from multimodal.models.speech_result import Segment
 from multimodal.models.speech_segments import Cut, Piece, cut, kept, segment_of, text_of
 from multimodal.models.speech_sequential import LongFormConfig, Step, decode, end_of, is_silence, sequential
+from multimodal.models.speech_tokens import TIMESTAMP_STEP
 from multimodal.models.speech_verification import flipped, missed, repeated, scripts, strange_script, too_much
 from multimodal.models.speech_windows import WholeWindows, window_features
 from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, HOP
@@ -138,8 +139,14 @@ class _Decoder:
             found |= zip(rows, decode(self.model, some, once, prompts=prompts), strict=True)
         heard = []
         for i, job in enumerate(jobs):
-            parts = cut(found[i].ids, self.model.tokens.timestamp_begin, frames=len(job.chunk.wave) // HOP)
-            parts = Cut([], parts.advance, parts.closed) if is_silence(found[i], self.config) else parts
+            frames = len(job.chunk.wave) // HOP
+            parts = cut(found[i].ids, self.model.tokens.timestamp_begin, frames=frames)
+            end = frames / FRAMES_PER_SECOND  # what the model places behind it would lie over the next window
+            inside = [piece._replace(end=min(piece.end, end)) for piece in parts.pieces if piece.start < end]
+            if inside and found[i].ids[0] >= self.model.tokens.timestamp_begin:  # `cut` begins with the window
+                first = (found[i].ids[0] - self.model.tokens.timestamp_begin) * TIMESTAMP_STEP
+                inside[0] = inside[0]._replace(start=min(first, inside[0].end))
+            parts = parts._replace(pieces=[] if is_silence(found[i], self.config) else inside)
             heard.append(_Heard(job, context[i : i + 1], odds[i] if odds else None, found[i], parts))
         return heard
 
@@ -167,7 +174,9 @@ class _Decoder:
             if self.config.words and segments:
                 options: dict[str, Any] = {"frames": len(chunk.wave) // HOP, "offset": offset}
                 options |= {"last": recording.last_word, "config": self._of(recording.language).decoding}
-                segments = with_words(self.model, heard.context, segments, **options)
+                timed = with_words(self.model, heard.context, segments, **options)
+                # Words that the alignment squeezes into one moment do not take their segment with them.
+                segments = [a if a.start < a.end else b for a, b in zip(timed, segments, strict=True)]
             recording.scripts += scripts(heard.decoded.text)
         else:
             told = recording.told if self.config.condition and recording.told else self.prompt

@@ -91,7 +91,7 @@ def sequential(
             continue
         pieces, advance, closed = cut(decoded.ids, model.tokens.timestamp_begin, frames=frames)
         segments = [segment_of(model, decoded, piece, offset=offset, how=how, why=why) for piece in pieces]
-        after = frame + max(advance, 1)
+        after = frame + (advance or frames)
         if config.words:
             options: dict[str, Any] = {"frames": frames, "offset": offset, "last": last_word, "config": config.decoding}
             segments = with_words(model, context, segments, **options)

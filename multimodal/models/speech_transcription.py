@@ -169,21 +169,21 @@ def _together(model: Any, sources: Sequence[Any], places: Sequence[int], plan: _
 
     def jobs() -> Iterator[Job | Ended]:
         for place in places:
-            seconds = 0.0
+            samples = 0
 
             def pieces(source: Any) -> Iterator[np.ndarray]:
-                nonlocal seconds
+                nonlocal samples
                 for piece in stream_audio(source):
-                    seconds += len(piece) / SAMPLE_RATE
+                    samples += len(piece)
                     yield piece
 
             try:
                 for chunk in chunks(pieces(_sound(sources[place])), longest=longest):
                     yield Job(place, chunk)
             except MediaError as error:
-                yield Ended(place, seconds, error)
+                yield Ended(place, samples / SAMPLE_RATE, error)
             else:
-                yield Ended(place, seconds)
+                yield Ended(place, samples / SAMPLE_RATE)
 
     return batched(model, jobs(), plan.config, batch_size=plan.batch_size or BATCH, prompt=plan.prompt)
 

@@ -68,13 +68,21 @@ class StreamedWindows:
         self.model, self.size = model, window_frames(model)
         self._pieces = iter(pieces)
         self._wave, self._start = np.zeros(0, dtype=np.float32), 0  # what is held, and its first frame
-        self.seconds = 0.0  # how much was read so far
+        self._samples = 0  # how many were read so far
+
+    @property
+    def seconds(self) -> float:
+        """How much was read so far."""
+        return self._samples / SAMPLE_RATE
 
     def at(self, frame: int) -> tuple[Float[Tensor, "1 m t"], int] | None:
         """As of `WholeWindows`."""
         wave = self._read(frame)
         count = len(wave) // HOP
-        return (window_features(self.model, [wave]), count) if count else None
+        if not count:
+            return None
+        mel = window_features(self.model, [wave])
+        return F.pad(mel[:, :, :count], (0, self.size - count)), count
 
     def silent(self, frame: int) -> bool:
         """As of `WholeWindows`."""
@@ -88,7 +96,7 @@ class StreamedWindows:
         while missing > 0 and (piece := next(self._pieces, None)) is not None:
             held.append(piece)
             missing -= len(piece)
-            self.seconds += len(piece) / SAMPLE_RATE
+            self._samples += len(piece)
         wave = np.concatenate(held)
         self._wave, self._start = wave[(frame - self._start) * HOP :], frame
         return self._wave[: self.size * HOP]
