@@ -89,7 +89,6 @@ def finetune(
     _describe(plan)
     data = train.loaders(plan.images, config)
     history = train.fit(task, data, config, out)
-    _warn_of(task.failed)
     trained = train.trained(task, config)
     result = evaluate(trained, plan.images, config, held_out)
     skipped = [*plan.images.skipped, *(Skipped("", reason) for reason in sorted(task.failed))]
@@ -198,8 +197,3 @@ def _describe(plan: Plan) -> None:
     say(f"[dim]Chosen: {chosen}[/dim]")
     if plan.baseline is not None:
         say(f"Before training, nearest class means of the features give {plan.baseline:.1%}.")
-
-
-def _warn_of(failed: set[str]) -> None:
-    for reason in sorted(failed):
-        say(f"[yellow]Became unreadable while training, and was replaced by another image:[/yellow] {reason}")

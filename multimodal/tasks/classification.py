@@ -64,7 +64,6 @@ class ClassificationTask(TrainingTask):
         self.hide = objective.hide.build() if objective.hide else None
         weights = torch.tensor(objective.class_weights) if objective.class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
-        self.failed: set[str] = set()  # what became unreadable while training
         if not train_encoder:
             model.encoder.requires_grad_(False)
         self.measure(lambda: metrics(model))

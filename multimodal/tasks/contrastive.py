@@ -10,7 +10,6 @@ arXiv:2101.06983
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multimodal.backbone.lora import LoraConfig, adapters, attach, detach, merge
+from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError
 from multimodal.losses import Gathered, sigmoid_pairs, softmax_pairs
 from multimodal.models.dual_encoder import DualEncoder
@@ -88,7 +87,6 @@ class ContrastiveTask(TrainingTask):
         super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
         self.training_config = training
         self.hide = training.hide.build() if training.hide else None
-        self.failed: set[str] = set()  # what became unreadable while training
         self.known: dict[int, Tensor] = {}  # index of an image -> what the locked tower makes of it
         self.marks: Tensor | None = None  # the data's own flags of what is known; see `data/pairs/locked.py`
         if training.locked is not None:
@@ -127,14 +125,9 @@ class ContrastiveTask(TrainingTask):
             self.log("scale", self.model.similarity.scale.detach())
 
     def on_train_end(self) -> None:
-        """Fold adapters in, so that what remains is the plain model; say which files could not be read."""
-        if self.failed:
-            count = f"{len(self.failed)} files could not be read while training, and others took their places"
-            print(f"{count}; the first: {min(self.failed)}", file=sys.stderr)
-        if adapters(self.model):
-            self.model.eval()
-            merge(self.model)
-            detach(self.model)
+        """Say which files could not be read; adapters become part of the model."""
+        super().on_train_end()
+        self.fold_adapters()
 
     def count(self, batch: Any, metrics: dict[str, Any]) -> None:
         """Keep the vectors of a batch; recall needs them all."""

@@ -9,7 +9,6 @@ Refs: CTC, Graves et al. 2006 · hybrid arXiv:1609.06773 · between the blocks a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +78,6 @@ class CtcTask(TrainingTask):
         super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
         self.objective = objective
         self.hide = objective.hide.build() if objective.hide else None
-        self.failed: set[str] = set()  # what became unreadable while training
         self.measure(lambda: {"loss": MeanMetric(), "wer": WordErrorRate(), "cer": CharErrorRate()})
         self.train()  # a published model comes in eval mode, and Lightning leaves modes as they are
 
@@ -121,12 +119,6 @@ class CtcTask(TrainingTask):
     def tokens(self, batch: Any) -> Tensor:
         """Those of the texts."""
         return batch["keep"].sum()
-
-    def on_train_end(self) -> None:
-        """Say which clips could not be read."""
-        if self.failed:
-            count = f"{len(self.failed)} clips could not be read while training, and others took their places"
-            print(f"{count}; the first: {min(self.failed)}", file=sys.stderr)
 
     def _features(self, batch: Any) -> tuple[Float[Tensor, "b m t"], Bool[Tensor, "b t"]]:
         with torch.no_grad():

@@ -9,7 +9,6 @@ Refs: Whisper arXiv:2212.04356 §2.3, §2.4
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.text import CharErrorRate, WordErrorRate
 
-from multimodal.backbone.lora import LoraConfig, adapters, attach, detach, merge
+from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError, DataError
 from multimodal.losses import IGNORE
 from multimodal.models.speech_decoding import decode_windows
@@ -83,7 +82,6 @@ class SpeechToTextTask(TrainingTask):
         super().__init__(model, optimizer=optimizer, seed=seed)
         self.training_config = training
         self.hide = training.hide.build() if training.hide else None
-        self.failed: set[str] = set()  # what became unreadable while training
         if not training.train_encoder:
             model.encoder.requires_grad_(False)
         if training.lora is not None:
@@ -105,6 +103,11 @@ class SpeechToTextTask(TrainingTask):
         hidden, targets = self._hidden(self.hide(mel) if self.hide else mel, batch["texts"])
         return token_loss(hidden, self.model.output_weight, targets, config=self.training_config.loss)
 
+    def on_train_end(self) -> None:
+        """Say which files could not be read; adapters become part of the model."""
+        super().on_train_end()
+        self.fold_adapters()
+
     def count(self, batch: Any, metrics: dict[str, Any]) -> None:
         """Add the tokens of a batch, and the words that are written of it."""
         with evaluating(self.model):
@@ -122,16 +125,6 @@ class SpeechToTextTask(TrainingTask):
     def tokens(self, batch: Any) -> Tensor:
         """Those of the texts."""
         return batch["keep"].sum()
-
-    def on_train_end(self) -> None:
-        """Fold adapters in, so that what remains is the plain model; say which clips could not be read."""
-        if self.failed:
-            count = f"{len(self.failed)} clips could not be read while training, and others took their places"
-            print(f"{count}; the first: {min(self.failed)}", file=sys.stderr)
-        if adapters(self.model):
-            self.model.eval()
-            merge(self.model)
-            detach(self.model)
 
     def features(self, batch: Any) -> Float[Tensor, "b m t"]:
         """Spectrograms of the model's window.

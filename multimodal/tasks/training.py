@@ -7,6 +7,7 @@ Axes: none of its own
 
 from __future__ import annotations
 
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,12 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from multimodal.backbone.backbone import Backbone
+from multimodal.backbone.lora import adapters, detach, merge
 from multimodal.tasks.optimizer import OptimizerConfig, adamw, parameter_groups, scheduled
 from multimodal.tokenizers.image import ImageTokenizer
 from multimodal.tokenizers.text_embedding import Placement, TextEmbedding
+
+NAMED = 10  # unreadable files that are named at the end of a training
 
 
 class TrainingTask(LightningModule, ABC):
@@ -44,6 +48,7 @@ class TrainingTask(LightningModule, ABC):
         super().__init__()
         self.model = model
         self.optimizer_config, self.seed, self.callbacks = optimizer, seed, list(callbacks)
+        self.failed: set[str] = set()  # files that could not be read while training; a step adds them
         self._done: Tensor | int = 0  # tokens since the rate was last logged
         self._since = time.perf_counter()
 
@@ -88,6 +93,20 @@ class TrainingTask(LightningModule, ABC):
         if done:
             self.log("tokens_per_second", done * trainer.world_size / max(now - self._since, 1e-9), prog_bar=True)
         self._done, self._since = 0, now
+
+    def on_train_end(self) -> None:
+        """Say which files could not be read."""
+        if self.failed:
+            count = f"{len(self.failed)} files could not be read while training, and others took their places:"
+            more = f"... and {len(self.failed) - NAMED} more" if len(self.failed) > NAMED else None
+            print("\n  ".join(filter(None, [count, *sorted(self.failed)[:NAMED], more])), file=sys.stderr)
+
+    def fold_adapters(self) -> None:
+        """Add adapters to the weights that they adapt, so that what remains is the plain model."""
+        if adapters(self.model):
+            self.model.eval()
+            merge(self.model)
+            detach(self.model)
 
     def on_validation_epoch_start(self) -> None:
         """Count from zero, also after a validation that was broken off."""
