@@ -15,11 +15,10 @@ Expected  not yet run
 Small     python recipes/conformer_ctc.py smoke          tones and chirps with names, about twenty seconds on a CPU
 """
 
-from lightning.pytorch.callbacks import EMAWeightAveraging
-
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import write_tones
+from multimodal.finetuning.averaging import averaged_weights
 from multimodal.finetuning.precision import training_precision
 from multimodal.presets.conformer import conformer
 from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
@@ -79,7 +78,7 @@ def conformer_ctc(
         between=between,
         decoder_depth=decoder_depth,
     )
-    averaging = [EMAWeightAveraging(decay=average)] if average else []
+    averaging = [averaged_weights(average)] if average else []
     return CtcTask(config.build(pieces), objective=objective, optimizer=optimizer, callbacks=averaging, seed=seed)
 
 
