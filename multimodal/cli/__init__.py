@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve, wer
+    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve, transcribe, wer
 
     return {
         "demo": demo,
@@ -74,6 +74,7 @@ def _commands() -> dict[str, ModuleType]:
         "index": index,
         "search": search,
         "serve": serve,
+        "transcribe": transcribe,
         "generate": generate,
         "wer": wer,
         "doctor": doctor,
@@ -133,7 +134,8 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         """\
         usage: multimodal [--version] [--debug] SUBCOMMAND ...
 
-        Fine-tune and use models of images on your own folders; search photos by words; continue and translate texts.
+        Fine-tune and use models of images on your own folders; search photos by words; write down what is said in
+        recordings; continue and translate texts.
 
         {rows}
 

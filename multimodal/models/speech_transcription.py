@@ -12,36 +12,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import numpy as np
 import torch
 
-from multimodal.errors import ArgumentError, nearest
 from multimodal.media import MediaError, probe_audio, read_audio, stream_audio
 from multimodal.models.speech_activity import chunks
 from multimodal.models.speech_batched import Ended, Job, batched
-from multimodal.models.speech_fallback import TEMPERATURES
-from multimodal.models.speech_languages import language_code
-from multimodal.models.speech_options import DecodingConfig
-from multimodal.models.speech_prompts import tokens_of
+from multimodal.models.speech_fallback import COMPRESSION, LOGPROB, NO_SPEECH, TEMPERATURES
+from multimodal.models.speech_plan import Plan, plan_of
 from multimodal.models.speech_result import Segment, Transcription
 from multimodal.models.speech_segments import text_of
-from multimodal.models.speech_sequential import LongFormConfig, Step, sequential
+from multimodal.models.speech_sequential import Step, sequential
 from multimodal.models.speech_windows import WHOLE, StreamedWindows, WholeWindows, window_frames
 from multimodal.models.watching import evaluating
 from multimodal.progress import track
 from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, SAMPLE_RATE
 
-Task = Literal["transcribe", "translate"]
-Timestamps = Literal["segment", "word", "none"]
-BATCH = 8  # windows; at this number two cores are busy, and a GPU has room for more
-
-
-class _Plan(NamedTuple):
-    config: LongFormConfig
-    prompt: list[int]
-    batch_size: int | None
+BATCH = 8  # windows at a time where none are asked for
 
 
 def transcribe(
@@ -57,6 +46,9 @@ def transcribe(
     prompt: str | None = None,
     temperatures: float | Sequence[float] = TEMPERATURES,
     best_of: int | None = 5,
+    logprob_threshold: float | None = LOGPROB,
+    compression_threshold: float | None = COMPRESSION,
+    no_speech_threshold: float | None = NO_SPEECH,
     seed: int | None = None,
     errors: list[tuple[Any, str]] | None = None,
 ) -> Any:
@@ -77,6 +69,9 @@ def transcribe(
         prompt: a text that the model takes for what was said before: names, spelling, style.
         temperatures: of the first and of further tries where a text looks wrong.
         best_of: texts that are drawn of a window at temperatures above 0, of which the likeliest counts.
+        logprob_threshold: of a text's mean log-probability, below which it looks wrong; None: never.
+        compression_threshold: of a text's compression ratio, above which it repeats itself; None: never.
+        no_speech_threshold: of the probability of silence, above which a text that looks wrong is dropped; None: never.
         seed: of what is drawn, at temperatures above 0; None: another one each time.
         errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
 
@@ -87,7 +82,9 @@ def transcribe(
     several = isinstance(audio, list)
     options: dict[str, Any] = {"task": task, "timestamps": timestamps, "batch_size": batch_size, "beams": beams}
     options |= {"condition": condition, "prompt": prompt, "temperatures": temperatures, "best_of": best_of}
-    steps = stream(model, audio if several else [audio], language=language, seed=seed, errors=errors, **options)
+    options |= {"logprob_threshold": logprob_threshold, "compression_threshold": compression_threshold}
+    options |= {"no_speech_threshold": no_speech_threshold, "language": language, "seed": seed}
+    steps = stream(model, audio if several else [audio], errors=errors, **options)
     found = dict(steps)
     return [found[place] for place in sorted(found)] if several else found.get(0)
 
@@ -99,7 +96,7 @@ def stream(
 
     A progress bar counts the seconds of audio.
     """
-    plan = _plan(model, **options)
+    plan = plan_of(model, **options)
     seconds, readable = {}, []
     for place, source in enumerate(sources):
         try:
@@ -150,7 +147,7 @@ class _Passed:
         return self.told - before
 
 
-def _one_by_one(model: Any, sources: Sequence[Any], seconds: dict[int, float], plan: _Plan) -> Iterator[Any]:
+def _one_by_one(model: Any, sources: Sequence[Any], seconds: dict[int, float], plan: Plan) -> Iterator[Any]:
     for place, length in seconds.items():
         source = _sound(sources[place])
         try:
@@ -164,7 +161,7 @@ def _one_by_one(model: Any, sources: Sequence[Any], seconds: dict[int, float], p
             yield Ended(place, windows.seconds)
 
 
-def _together(model: Any, sources: Sequence[Any], places: Sequence[int], plan: _Plan) -> Iterator[Any]:
+def _together(model: Any, sources: Sequence[Any], places: Sequence[int], plan: Plan) -> Iterator[Any]:
     longest = window_frames(model) / FRAMES_PER_SECOND
 
     def jobs() -> Iterator[Job | Ended]:
@@ -199,41 +196,3 @@ def _refuse(source: Any, error: Exception, errors: list[tuple[Any, str]] | None)
     if errors is None:
         raise error
     errors.append((source, str(error)))
-
-
-def _plan(
-    model: Any,
-    *,
-    language: str | None = None,
-    task: str = "transcribe",
-    timestamps: str = "segment",
-    batch_size: int | None = None,
-    beams: int | None = None,
-    condition: bool = True,
-    prompt: str | None = None,
-    temperatures: float | Sequence[float] = TEMPERATURES,
-    best_of: int | None = 5,
-    seed: int | None = None,
-) -> _Plan:
-    """The options, checked."""
-    tokens = tokens_of(model)
-    for name, value, choices in (("task", task, get_args(Task)), ("timestamps", timestamps, get_args(Timestamps))):
-        if value not in choices:
-            close = nearest(str(value), choices)
-            raise ArgumentError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.{close}")
-    if batch_size is not None and batch_size < 1:
-        raise ArgumentError(f"batch_size is {batch_size}; it must be at least 1.")
-    if language is not None:
-        language = language_code(language, tokens.languages if tokens.multilingual else ["en"])
-    options: Any = {"task": task, "language": language, "timestamps": timestamps != "none"}
-    tokens.start(language, options["task"], options["timestamps"])  # refuses what the model cannot do
-    tries = temperatures if isinstance(temperatures, Sequence) else (temperatures,)
-    config = LongFormConfig(
-        decoding=DecodingConfig(**options, beams=beams, seed=seed),
-        temperatures=tuple(float(value) for value in tries),
-        best_of=best_of,
-        condition=condition,
-        words=timestamps == "word",
-    )
-    told = model.tokenizer.encode(f" {prompt.strip()}", special=False).ids if prompt and prompt.strip() else ()
-    return _Plan(config, list(told), batch_size)

@@ -258,3 +258,10 @@ def test_progress_counts_seconds_of_audio(model, monkeypatch):
     scripted(monkeypatch, alone=[said(model, "<0.00> One.<30.00>")] * 4)
     transcribe(model, [turns(2), voice(20)], batch_size=1)
     assert sum(counted) == 84
+
+
+def test_thresholds_reach_the_decoder(model, monkeypatch):
+    _, alone = scripted(monkeypatch, alone=[said(model, ONE)])
+    transcribe(model, voice(20), logprob_threshold=None, compression_threshold=3.0, no_speech_threshold=0.9)
+    config = alone.asked[0][0]
+    assert (config.logprob, config.compression, config.no_speech) == (None, 3.0, 0.9)
