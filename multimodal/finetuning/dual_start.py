@@ -13,7 +13,7 @@ from multimodal.errors import ArgumentError
 from multimodal.hub import load
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
-from multimodal.models.towers import ImageTowerConfig
+from multimodal.models.towers import ImageTowerConfig, TextTowerConfig
 from multimodal.presets import Stack, ViT, clip, siglip
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_ranks import load_open_clip
@@ -78,8 +78,7 @@ def locked_image(
         state = {f"encoder.{name}": value for name, value in published.encoder.state_dict().items()}
     else:
         raise ArgumentError(f"source is {source!r}, a {type(published).__name__}; LiT starts from a model of images.")
-    tokenizer, end = _vocabulary(texts, fresh)
-    text = clip(tokenizer.vocabulary, end=end, text=fresh.text, length=fresh.length).text
+    tokenizer, text = text_tower(texts, fresh)
     model = DualEncoderConfig(image=tower, text=text, dim=dim, transform=transform).build(tokenizer)
     model.image.load_state_dict(state)
     return model
@@ -98,6 +97,14 @@ def published_pair(source: str | Path, *, pretrained: bool = True) -> DualEncode
             "'open_clip:ViT-B-32/openai' or a model folder of recipes/clip.py."
         )
     return model
+
+
+def text_tower(texts: Iterable[str], fresh: FreshTowersConfig) -> tuple[TextTokenizer, TextTowerConfig]:
+    """A tokenizer, trained on `texts` where `fresh.vocabulary` asks for one, and CLIP's text tower for it."""
+    tokenizer, end = _vocabulary(texts, fresh)
+    text = clip(tokenizer.vocabulary, end=end, text=fresh.text, length=fresh.length).text
+    assert isinstance(text, TextTowerConfig)
+    return tokenizer, text
 
 
 def _vocabulary(texts: Iterable[str], fresh: FreshTowersConfig) -> tuple[TextTokenizer, int]:
