@@ -52,8 +52,8 @@ def attend(
     if plain and q.dtype == torch.bfloat16 and q.device.type == "cpu" and _pays(q, k):
         with torch.autocast("cpu", enabled=False):  # it would turn the softmax into float32 and back
             q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
-            parts = [q] if k.shape[-2] <= LONGEST else q.split(QUERIES, dim=-2)
-            mixed = [(part @ k.transpose(-1, -2)).softmax(-1) @ v for part in parts]
+            at_once = q.shape[-2] if k.shape[-2] <= LONGEST else QUERIES
+            mixed = [(part @ k.transpose(-1, -2)).softmax(-1) @ v for part in q.split(at_once, dim=-2)]
             return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=-2)
     return scaled_dot_product_attention(
         q, k, v, attn_mask=attn_mask, is_causal=is_causal, dropout_p=dropout_p, scale=scale, enable_gqa=enable_gqa
