@@ -1,4 +1,4 @@
-"""`multimodal transcribe FILES... --model MODEL`: what is said in recordings and videos, as text, subtitles or JSON.
+"""`multimodal transcribe FILES...`: what is said in recordings and videos, as text, subtitles or JSON.
 
 Results go to stdout, or with `--out` into one file for each recording, which appears as soon as it is complete; a run
 that was cut short goes on where it stopped. Recordings that cannot be read are named on stderr, left out and counted;
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HELP = "write down what is said in recordings or videos"
 
+MODEL = "hf:openai/whisper-base"  # 290 MB, downloaded once
 FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 _OF_WHISPER = ("language", "task", "prompt", "no_condition")  # what a CTC model has no notion of
 
@@ -33,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `run` takes."""
     add = parser.add_argument
     add("files", metavar="FILES", nargs="+", help="recordings, videos, folders, or patterns such as 'talks/**/*.mp3'")
-    add("--model", required=True, metavar="MODEL", help="a model folder, or a published one: hf:openai/whisper-small")
+    published = f"a model folder, or a published one such as hf:openai/whisper-small (default: {MODEL})"
+    add("--model", default=MODEL, metavar="MODEL", help=published)
     add("--format", default="txt", choices=FORMATS, help="txt, srt or vtt (subtitles), tsv, json (default: txt)")
     add("--words", action="store_true", help="the times of words: srt one word a cue, vtt inside the lines, tsv, json")
     add("--out", type=Path, metavar="FOLDER", help="write there one file for each recording, instead of to stdout")
