@@ -1,8 +1,8 @@
-"""`multimodal classify MODEL IMAGES...`: the likeliest labels of images, for people or for programs.
+"""`multimodal classify MODEL FILES...`: the likeliest labels of images or recordings, for people or for programs.
 
-Results go to stdout: a table, or with `--json` JSON Lines (one object for each image, as soon as it is known), or with
-`--csv` rows under a header. Images that cannot be read are named on stderr, left out and counted; the exit code is 1
-only if none could be read.
+Results go to stdout: a table, or with `--json` JSON Lines (one object for each file, as soon as it is known), or with
+`--csv` rows under a header. Files that cannot be read are named on stderr, left out and counted; the exit code is 1
+only if none could be read. Which files a folder or a pattern means follows from the model: of images, or of sound.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from multimodal.errors import ArgumentError
 if TYPE_CHECKING:
     from multimodal.models.classifier import Classifier, Prediction
 
-HELP = "label images with a model; give files, folders or patterns"
+HELP = "label images or recordings with a model; give files, folders or patterns"
 
-Row = tuple["Prediction", Path | None]  # of an image, and where its explanation was written
+Row = tuple["Prediction", Path | None]  # of a file, and where its explanation was written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `run` takes."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model folder, or a published model such as timm:vit_small_patch16_224")
-    add("images", metavar="IMAGES", nargs="+", help="files, folders, or patterns such as 'photos/**/*.jpg'")
-    add("--top", type=int, default=5, metavar="N", help="how many labels to give for each image (default: 5)")
+    add("files", metavar="FILES", nargs="+", help="files, folders, or patterns such as 'photos/**/*.jpg'")
+    add("--top", type=int, default=5, metavar="N", help="how many labels to give for each file (default: 5)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="JSON Lines: one object for each image, streamed")
+    form.add_argument("--json", action="store_true", help="JSON Lines: one object for each file, streamed")
     form.add_argument("--csv", action="store_true", help="CSV: path,label,probability,label_2,probability_2 ...")
-    add("--batch-size", type=int, default=32, metavar="N", help="images at a time (default: 32)")
-    add("--explain", type=Path, metavar="FOLDER", help="write there, for each image, where the model looked, as a PNG")
+    add("--batch-size", type=int, default=32, metavar="N", help="files at a time (default: 32)")
+    add("--explain", type=Path, metavar="FOLDER", help="write there, for each file, where the model looked, as a PNG")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: auto)")
     add("--dtype", default="auto", metavar="NAME", help="float32, bfloat16 (default: auto, what the device is fast in)")
 
@@ -50,15 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
             raise ArgumentError(f"{name} is {getattr(arguments, option)}; it must be at least 1.")
     if arguments.explain and arguments.explain.exists() and not arguments.explain.is_dir():
         raise ArgumentError(f"--explain is {arguments.explain}, which is a file; give a folder.")
-    paths = find(arguments.images)
+    meant = _meant(arguments.files)
 
     from multimodal.hub import load
     from multimodal.models.classifier import Classifier
     from multimodal.progress import track
+    from multimodal.tokenizers.audio_transform import AudioTransform
 
     model = load(arguments.model, device=arguments.device, dtype=arguments.dtype)
     if not isinstance(model, Classifier):
-        raise ArgumentError(f"{arguments.model} is a {type(model).__name__}; classify needs a Classifier, of images.")
+        raise ArgumentError(f"{arguments.model} is a {type(model).__name__}; classify needs a Classifier.")
+    word = "recording" if isinstance(model.transform, AudioTransform) else "image"
+    paths = find(arguments.files, word) if word not in meant else meant[word]
     streaming = arguments.json or arguments.csv
     write = _write_json if arguments.json else _write_csv if arguments.csv else _write_table
     errors: list[tuple[Path, str]] = []
@@ -66,24 +69,41 @@ def run(arguments: argparse.Namespace) -> int:
     rows = _telling(_explained(predictions, model, arguments.explain, errors), errors)
     if not (streaming and sys.stdout.isatty()):  # lines that stream into the terminal are progress enough
         rows = track(rows, len(paths), "classifying")
-    counts = write(rows, min(arguments.top, len(model.labels)), arguments.explain is not None)
+    counts = write(rows, min(arguments.top, len(model.labels)), arguments.explain is not None, word)
     done = sum(counts.values())
     if len(paths) > 1:
-        print(_summary(counts, len(paths) - done), file=sys.stderr)
+        print(_summary(counts, len(paths) - done, word), file=sys.stderr)
     return 0 if done else 1
 
 
-def find(arguments: Sequence[str]) -> list[Path]:
+def find(arguments: Sequence[str], word: str = "image") -> list[Path]:
     """The files that are meant by names, folders and patterns, each once, in this order.
 
-    A pattern stands for the files it matches that are named like images. A name is taken as it is.
+    A pattern stands for the files it matches that are named like a `word`, "image" or "recording". A name is taken as
+    it is.
 
     Raises:
-        ArgumentError: one that means no image.
+        ArgumentError: one that means no such file.
     """
-    from multimodal.media import IMAGE_SUFFIXES, find_images
+    from multimodal.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, find_audio, find_images
 
-    return inputs.find(arguments, below=find_images, suffixes=IMAGE_SUFFIXES, what="image")
+    below, suffixes = (find_images, IMAGE_SUFFIXES) if word == "image" else (find_audio, AUDIO_SUFFIXES)
+    return inputs.find(arguments, below=below, suffixes=suffixes, what=word)
+
+
+def _meant(arguments: Sequence[str]) -> dict[str, list[Path]]:
+    """The files that are meant if the model is of images, and if it is of sound; before it takes its time to load.
+
+    Raises:
+        ArgumentError: neither.
+    """
+    try:
+        return {"image": find(arguments)}
+    except ArgumentError as error:
+        try:
+            return {"recording": find(arguments, "recording")}
+        except ArgumentError:
+            raise error from None
 
 
 def _explained(
@@ -123,7 +143,7 @@ def _tell(errors: Sequence[tuple[Path, str]]) -> int:
     return len(errors)
 
 
-def _write_json(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]:
+def _write_json(rows: Iterable[Row], top: int, explained: bool, word: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     for prediction, picture in rows:
         pairs = zip(prediction.labels, prediction.probabilities, strict=True)
@@ -138,7 +158,7 @@ def _write_json(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]:
     return counts
 
 
-def _write_csv(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]:
+def _write_csv(rows: Iterable[Row], top: int, explained: bool, word: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     further = [f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability")]
@@ -152,7 +172,7 @@ def _write_csv(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]:
     return counts
 
 
-def _write_table(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]:
+def _write_table(rows: Iterable[Row], top: int, explained: bool, word: str) -> Counter[str]:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -170,7 +190,7 @@ def _write_table(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]
         table.columns[1].justify = "right"
         console.print(Text(_shown(found[0][0].source), style="bold"))
     else:
-        table.add_column("image", overflow="fold")
+        table.add_column(word, overflow="fold")
         table.add_column("label", overflow="fold")
         table.add_column("", justify="right", no_wrap=True)
         table.add_column("then", style="dim", no_wrap=True, overflow="ellipsis")
@@ -189,13 +209,13 @@ def _write_table(rows: Iterable[Row], top: int, explained: bool) -> Counter[str]
     return Counter(prediction.label for prediction, _ in found)
 
 
-def _summary(counts: Counter[str], skipped: int) -> str:
+def _summary(counts: Counter[str], skipped: int, word: str) -> str:
     parts = [f"{label} {count}" for label, count in counts.most_common(8)]
     rest = len(counts) - len(parts)
     labels = ", ".join(parts) + (f" and {rest} more labels" if rest > 0 else "")
     done = counts.total()
     left_out = f"; {skipped:,} could not be read" if skipped else ""
-    return f"{done:,} image{'s' if done != 1 else ''} classified{left_out}.{f' {labels}.' if labels else ''}"
+    return f"{done:,} {word}{'s' if done != 1 else ''} classified{left_out}.{f' {labels}.' if labels else ''}"
 
 
 def _shown(path: Path) -> str:
