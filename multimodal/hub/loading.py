@@ -31,7 +31,7 @@ def load(
             ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or "open_clip:ARCH/TAG"
             ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the first that open_clip
             lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"): a text model, a
-            CLIP, a SigLIP or a Whisper on the Hugging Face hub.
+            CLIP, a SigLIP, a Whisper or an AST on the Hugging Face hub.
         pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "open_clip:"
             the tokenizer, of "hf:" the config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
