@@ -6,7 +6,7 @@ import torch
 from multimodal.backbone.attention import AttentionConfig
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.norm import LayerNormConfig
-from multimodal.backbone.pool import AttentionPoolConfig, ClassPoolConfig, MeanPoolConfig, PoolConfig
+from multimodal.backbone.pool import AttentionPoolConfig, ClassMeanPoolConfig, ClassPoolConfig, MeanPoolConfig, PoolConfig
 from multimodal.weights.keymap import Row, Table
 
 B, T, D = 3, 7, 12
@@ -19,6 +19,11 @@ ATTENTION = AttentionPoolConfig(
 
 def test_class_token():
     assert torch.equal(ClassPoolConfig().build(D)(X, prefix=2, keep=KEEP), X[:, 0])
+
+
+def test_mean_of_the_class_and_the_distillation_token():
+    torch.testing.assert_close(ClassMeanPoolConfig().build(D)(X, prefix=2), (X[:, 0] + X[:, 1]) / 2)
+    assert torch.equal(ClassMeanPoolConfig(tokens=1).build(D)(X), X[:, 0])
 
 
 @pytest.mark.parametrize("include", [True, False])
@@ -37,7 +42,9 @@ def test_mean_of_nothing_is_zero():
     assert torch.equal(MeanPoolConfig().build(D)(X, keep=keep), torch.zeros(B, D))
 
 
-@pytest.mark.parametrize("config", [ClassPoolConfig(), MeanPoolConfig(), ATTENTION], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    "config", [ClassPoolConfig(), ClassMeanPoolConfig(), MeanPoolConfig(), ATTENTION], ids=lambda c: type(c).__name__
+)
 def test_padding_does_not_count(config: PoolConfig):
     pool = config.build(D).eval()
     other = torch.where(KEEP[..., None], X, torch.full_like(X, 100.0))
