@@ -6,7 +6,13 @@ import torch
 from multimodal.backbone.attention import AttentionConfig
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.norm import LayerNormConfig
-from multimodal.backbone.pool import AttentionPoolConfig, ClassMeanPoolConfig, ClassPoolConfig, MeanPoolConfig, PoolConfig
+from multimodal.backbone.pool import (
+    AttentionPoolConfig,
+    ClassMeanPoolConfig,
+    ClassPoolConfig,
+    MeanPoolConfig,
+    PoolConfig,
+)
 from multimodal.weights.keymap import Row, Table
 
 B, T, D = 3, 7, 12

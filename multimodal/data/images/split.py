@@ -44,8 +44,8 @@ def stratified(
     held_out = {i for group, place in zip(members, side, strict=True) if place == VAL for i in group}
     if not held_out:
         raise DataError(
-            "No image can be held out for validation: every class has a single image (versions of one picture count "
-            "as one). Add images, or give a validation folder."
+            "Nothing can be held out for validation: every class has a single file (versions of one picture count as "
+            "one). Add files, or give a validation folder."
         )
     train = tuple(sample for i, sample in enumerate(samples) if i not in held_out)
     return train, tuple(sample for i, sample in enumerate(samples) if i in held_out)

@@ -46,7 +46,7 @@ def hold_out(images: PairedImages, fraction: float, seed: int) -> PairedImages:
         _, chosen = stratified([Sample(pair.path, ()) for pair in pairs], fraction, seed, groups)
     except DataError:  # its sentence is about classes
         raise DataError(
-            f"{images.root} has too few different training images ({len(pairs)}) to hold any out; give a validation "
+            f"{images.root} has too few different training files ({len(pairs)}) to hold any out; give a validation "
             "part."
         ) from None
     held_out = {sample.path for sample in chosen}
@@ -112,8 +112,8 @@ def _without_copies(images: PairedImages, groups: dict[str, int]) -> PairedImage
             skipped.append(Skipped(shown(pair.path), f"a copy of {shown(other[1])} in the {other[0]} part"))
     if not kept:
         raise DataError(
-            f"All {len(images.splits['train'])} training images of {images.root} are copies of images to validate or "
-            "test with."
+            f"All {len(images.splits['train'])} training files of {images.root} are copies of files to validate or test "
+            "with."
         )
     return replace(images, splits={**images.splits, "train": tuple(kept)}, skipped=tuple(skipped))
 

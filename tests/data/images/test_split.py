@@ -105,7 +105,7 @@ def test_a_rare_label_among_several_is_on_both_sides():
 
 
 def test_when_nothing_can_be_held_out():
-    with pytest.raises(DataError, match="No image can be held out"):
+    with pytest.raises(DataError, match="Nothing can be held out"):
         stratified(samples_of(1, 1), 0.2, 0)
     copies = samples_of(3, 3)
     with pytest.raises(DataError, match="versions of one picture count as one"):

@@ -84,9 +84,9 @@ def test_copies_are_equal_to_the_last_byte(tmp_path):
 
 def test_too_few_images_or_a_wrong_part(twenty):
     folder, names = twenty
-    with pytest.raises(DataError, match=r"too few different training images \(5\)"):
+    with pytest.raises(DataError, match=r"too few different training files \(5\)"):
         hold_out(paired(folder, train=names[:5]), 0.5, 0)
-    with pytest.raises(DataError, match=r"All 4 training images .* are copies"):
+    with pytest.raises(DataError, match=r"All 4 training files .* are copies"):
         hold_out(paired(folder, train=names[1:5], val=names[:1]), 0.5, 0)
     for fraction in (0.0, 1.0, -1.0):
         with pytest.raises(ArgumentError, match="val_fraction is"):
