@@ -49,9 +49,9 @@ def test_everything_else_is_torchs_kernel(options, monkeypatch):
 
 
 @pytest.mark.parametrize(("t", "s"), [(9, 13), (1, 13)])
-def test_many_keys_are_looked_at_by_few_queries_at_a_time_where_nothing_is_learned(t, s, monkeypatch):
+def test_many_keys_are_looked_at_head_by_head_where_nothing_is_learned(t, s, monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 4)
-    monkeypatch.setattr(module, "QUERIES", 2)
+    monkeypatch.setattr(module, "SCORES", 30)
     monkeypatch.setattr(module, "scaled_dot_product_attention", None)
     q, k, v = (x.detach() for x in inputs(torch.bfloat16, t, s))
     reference = (q.double() @ k.double().mT * 8**-0.5).softmax(-1) @ v.double()
