@@ -1,14 +1,12 @@
-"""Running a recipe as people do, in a process of its own, and reading what it left."""
+"""Training by a recipe, and reading what it left."""
 
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ENVIRONMENT = {**os.environ, "JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+from recipe_process import python
+
 QUIET = (
     "--trainer.accelerator=cpu",
     "--trainer.log_every_n_steps=1",
@@ -20,8 +18,7 @@ QUIET = (
 def fit(recipe, root, out, *words, metric="val_loss"):
     """The folder of a run on the data `root`, its `metric` at each validation, and what it printed."""
     logger = [f"--trainer.logger.save_dir={out}", f"--trainer.default_root_dir={out}"]
-    command = [sys.executable, f"recipes/{recipe}.py", "fit", f"--data.root={root}", *QUIET, *logger, *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=280)
+    done = python(f"recipes/{recipe}.py", "fit", f"--data.root={root}", *QUIET, *logger, *words)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     folder = next(Path(out).rglob("metrics.csv")).parent
     with (folder / "metrics.csv").open(newline="") as file:

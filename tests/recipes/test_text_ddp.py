@@ -1,11 +1,9 @@
 """A text recipe trains on two CPU processes as on one with the same effective batch, and goes on from a checkpoint."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
-from fitting import ENVIRONMENT, fit
+from fitting import fit
+from recipe_process import python
 
 from multimodal.hub import load
 
@@ -47,13 +45,13 @@ def test_two_processes_equal_one(corpus, tmp_path):
     words = [*ARGUMENTS[:4], f"--data.root={corpus}", "--trainer.accelerator=cpu", "--trainer.logger=false"]
     words.append(f"--trainer.default_root_dir={tmp_path / 'scores'}")
     command = [
-        sys.executable,
         "recipes/gpt_pretrain.py",
         "validate",
         *words,
         f"--ckpt_path={next(one.rglob('*=12.ckpt'))}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=280, check=True)
+    done = python(*command)
+    assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith(f"val_loss {losses[1]:.4f}  ") and done.stdout.count("\n") == 1
 
     # Going on from a checkpoint: what the command line says counts, not what the checkpoint remembers.
