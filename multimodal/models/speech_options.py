@@ -19,7 +19,7 @@ _MOST = 1000  # beams or samples of a window; more would fill the memory instead
 class DecodingConfig:
     """What is asked for. Without `beams` and at temperature 0 it is greedy: the likeliest token each time."""
 
-    task: Task = "transcribe"  # "translate": into English
+    task: Task | Any = "transcribe"  # "translate": into English
     language: str | None = None  # a code such as "en"; None: the likeliest, found for each window
     timestamps: bool = True  # whether the text says when
     temperature: float = 0.0  # above 0: tokens are drawn, from logits divided by it
