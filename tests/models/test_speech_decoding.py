@@ -181,7 +181,7 @@ def test_settings_that_cannot_be(options, message):
 def test_errors(model, context):
     with pytest.raises(ArgumentError, match="There are 1 prompts and 4 windows"):
         decode_windows(model, context, prompts=[[1]])
-    with pytest.raises(ArgumentError, match="Window 2 of 4 has 73 tokens .* the model reads up to 64"):
+    with pytest.raises(ArgumentError, match=r"Window 2 of 4 has 73 tokens .* the model reads up to 64"):
         decode_windows(model, context, DecodingConfig(language="en"), prefixes=[[], [5] * 70, [], []])
     with pytest.raises(ArgumentError, match="language is 'eng'"):
         decode_windows(model, context, DecodingConfig(language="eng"))

@@ -81,7 +81,8 @@ def _causal(t):
 def test_words():
     assert texts(" He said: it's 3.14!") == [" He", " said", ":", " it's", " 3", ".14", "!"]
     assert texts("Grüße 🎉🎉ok") == ["Grüße", " 🎉🎉ok"]
-    assert texts("世界", spaced=False) == ["世", "界"] and texts("世界") == ["世界"]
+    assert texts("こんにちは、世界", spaced=False) == ["こんにちは", "、", "世界"]  # tokens of whole characters
+    assert texts("こんにちは、世界") == ["こんにちは、世界"]
     for text in (" Grüße 🎉🎉ok", "こんにちは、世界"):
         assert "".join(texts(text)) == "".join(texts(text, spaced=False)) == text
         ids = [part for _, part in words_of(whisper_tokenizer(), ids_of(text), eot=50_257)]
