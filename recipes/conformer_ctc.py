@@ -20,6 +20,7 @@ from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import write_tones
 from multimodal.finetuning.averaging import averaged_weights
 from multimodal.finetuning.precision import training_precision
+from multimodal.finetuning.speech_start import trained_ctc
 from multimodal.presets.conformer import conformer
 from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
 from multimodal.tasks.optimizer import OptimizerConfig
@@ -29,6 +30,7 @@ from multimodal.tokenizers.text_training import Kind, train_tokenizer
 
 def conformer_ctc(
     texts: tuple[str, ...],
+    start: str | None = None,
     tokenizer: Kind = "character",
     vocabulary: int = 150,
     dim: int = 144,
@@ -49,6 +51,7 @@ def conformer_ctc(
 
     Args:
         texts: what the vocabulary is trained on; the data give them.
+        start: a model folder to go on from, with its sizes and its vocabulary; None: fresh weights.
         tokenizer: the kind to train: characters, or larger pieces, which cannot be misspelt.
         vocabulary: pieces at most; not of characters.
         dim: width of a token.
@@ -65,21 +68,24 @@ def conformer_ctc(
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    pieces = train_tokenizer(iter(texts), tokenizer, vocabulary=vocabulary, special=SpecialTokens(unk="<unk>"))
-    config = conformer(
-        pieces.vocabulary,
-        dim=dim,
-        depth=depth,
-        heads=heads,
-        kernel=kernel,
-        mels=mels,
-        channels=channels,
-        dropout=dropout,
-        between=between,
-        decoder_depth=decoder_depth,
-    )
+    if start is not None:
+        model = trained_ctc(start)
+    else:
+        pieces = train_tokenizer(iter(texts), tokenizer, vocabulary=vocabulary, special=SpecialTokens(unk="<unk>"))
+        model = conformer(
+            pieces.vocabulary,
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            kernel=kernel,
+            mels=mels,
+            channels=channels,
+            dropout=dropout,
+            between=between,
+            decoder_depth=decoder_depth,
+        ).build(pieces)
     averaging = [averaged_weights(average)] if average else []
-    return CtcTask(config.build(pieces), objective=objective, optimizer=optimizer, callbacks=averaging, seed=seed)
+    return CtcTask(model, objective=objective, optimizer=optimizer, callbacks=averaging, seed=seed)
 
 
 SMOKE = Smoke(

@@ -1,4 +1,4 @@
-"""Where the training of a Whisper-style recognizer starts: a published one, or fresh weights and their own vocabulary.
+"""Where the training of a recognizer starts: a published one, a folder, or fresh weights and their own vocabulary.
 
 Ref: Whisper arXiv:2212.04356
 """
@@ -13,6 +13,7 @@ from tokenizers import AddedToken
 
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
+from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.speech_recognizer import SpeechRecognizer
 from multimodal.models.speech_tokens import suppressed, suppressed_first
 from multimodal.presets.speech import WhisperSize, whisper
@@ -80,5 +81,20 @@ def published_recognizer(source: str | Path, *, pretrained: bool = True) -> Spee
         raise ArgumentError(
             f"source is {source!r}, a {type(model).__name__}; this recipe trains Whisper, such as "
             "'hf:openai/whisper-small' or a model folder that it wrote."
+        )
+    return model
+
+
+def trained_ctc(source: str | Path) -> CtcRecognizer:
+    """A trained recognizer by CTC in float32, with its vocabulary, to be trained further.
+
+    Raises:
+        ArgumentError: `source` is a model of another kind.
+    """
+    model = load(source, device="cpu", dtype="float32")
+    if not isinstance(model, CtcRecognizer):
+        raise ArgumentError(
+            f"start is {source!r}, a {type(model).__name__}; this recipe trains recognizers by CTC, such as a model "
+            "folder that it wrote."
         )
     return model
