@@ -33,6 +33,7 @@ class ActivityConfig:
     padding: float = 0.2  # seconds of speech added on both sides of what was found: soft beginnings and ends
     pause: float = 0.3  # seconds; what is shorter is a part of the speech around it
     shortest: float = 0.05  # seconds; what is shorter is a click
+    few: float = 3.0  # seconds; where a shorter recording has nothing that stands out, all of it may be one voice
 
     def build(self) -> Activity:
         """A detector that knows no noise yet."""
@@ -47,19 +48,24 @@ class Activity:
         self.floor: np.ndarray | None = None  # (m,), power
 
     def __call__(self, wave: Float32[np.ndarray, " n"]) -> Bool[np.ndarray, " t"]:
-        """Which frames of the next piece stand out of the noise; not smoothed."""
+        """Which frames of the next piece stand out of the noise; not smoothed.
+
+        In a short recording, where nothing does, all that is sound: a voice may fill it from end to end.
+        """
         power = band_power(wave)
         found = np.zeros(len(power), dtype=bool)
         quietest = 10 ** (self.config.quietest / 10)
         for start in range(0, len(power), BLOCK):
             block = power[start : start + BLOCK]
-            floor = np.maximum(np.percentile(block, 10, axis=0), quietest)
+            floor, first = np.maximum(np.percentile(block, 10, axis=0), quietest), self.floor is None
             if self.floor is not None:
                 floor = np.minimum(floor, self.floor * 10 ** (self.config.rise / 10))
             self.floor = floor
             ratio = _smooth((block / floor).mean(axis=1), 5)
             loud = block.max(axis=1) > quietest
-            found[start : start + BLOCK] = loud & (10 * np.log10(np.maximum(ratio, 1e-10)) > self.config.above)
+            out = loud & (10 * np.log10(np.maximum(ratio, 1e-10)) > self.config.above)
+            alone = first and len(block) < self.config.few * FRAMES_PER_SECOND
+            found[start : start + BLOCK] = loud if alone and not _lasting(out, self.config) else out
         return found
 
 
@@ -84,15 +90,18 @@ def band_power(wave: Float32[np.ndarray, " n"], bands: int = 24) -> Float[np.nda
 
 def smooth(found: Bool[np.ndarray, " t"], config: ActivityConfig) -> Bool[np.ndarray, " t"]:
     """Without clicks, without pauses that are none, and with some room around the speech."""
-    kept = [(a, b) for a, b in runs(found) if b - a >= config.shortest * FRAMES_PER_SECOND]
     room = round(config.padding * FRAMES_PER_SECOND)
     done = np.zeros(len(found), dtype=bool)
-    for start, end in kept:
+    for start, end in _lasting(found, config):
         done[max(0, start - room) : end + room] = True
     for start, end in runs(~done):
         if start > 0 and end < len(done) and end - start < config.pause * FRAMES_PER_SECOND:
             done[start:end] = True
     return done
+
+
+def _lasting(found: Bool[np.ndarray, " t"], config: ActivityConfig) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in runs(found) if b - a >= config.shortest * FRAMES_PER_SECOND]
 
 
 def runs(found: Bool[np.ndarray, " t"]) -> list[tuple[int, int]]:

@@ -54,6 +54,16 @@ def test_silence_and_steady_noise_are_no_speech(wave):
     assert list(chunks([wave])) == []
 
 
+def test_a_short_sound_that_fills_its_recording_may_be_a_voice():
+    t = np.arange(RATE) / RATE
+    vowel = (0.1 * sum((np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 12)), np.zeros(RATE))).astype(np.float32)
+    for n in (1600, 8000, RATE):
+        (chunk,) = chunks([vowel[:n]])
+        assert chunk.start == 0 and np.array_equal(chunk.wave, vowel[:n])
+    (chunk,) = chunks([np.concatenate([silence(1), vowel, silence(0.9)]) + noise(2.9, 1e-3)])
+    assert chunk.start == pytest.approx(80, abs=5) and chunk.seconds == pytest.approx(1.4, abs=0.1)
+
+
 def test_a_click_is_no_speech():
     wave = silence(4)
     wave[2 * RATE : 2 * RATE + 20] = 1.0
