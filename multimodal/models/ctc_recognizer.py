@@ -35,7 +35,7 @@ class JudgingDecoderConfig:
     """The decoder of hybrid models; its word table is its output layer."""
 
     backbone: BackboneConfig  # with cross-attention
-    max_length: int = 512  # tokens of a text
+    max_length: int = 512  # tokens of a text; of a longer one it learns and judges the start
 
     def build(self, vocabulary: int) -> JudgingDecoder:
         """A decoder of `vocabulary` tokens, with fresh weights."""
@@ -47,6 +47,7 @@ class JudgingDecoder(nn.Module):
 
     def __init__(self, config: JudgingDecoderConfig, vocabulary: int) -> None:
         super().__init__()
+        self.longest = config.max_length
         embedding = TextEmbeddingConfig(vocabulary=vocabulary, max_length=config.max_length)
         self.embedding = embedding.build(config.backbone.dim)
         self.backbone = config.backbone.build()
@@ -145,15 +146,17 @@ class CtcRecognizer(nn.Module):
     def judge(self, texts: Sequence[Sequence[int]], x: Float[Tensor, "s d"]) -> Float[Tensor, " n"]:
         """The log-probability that the decoder gives each of `texts` (ids), each with its end, for the sound of `x`.
 
+        Of a text that is longer than the decoder reads it is that of the start, without an end.
+
         Raises:
             ArgumentError: a model without a decoder.
         """
         if self.decoder is None:
             raise ArgumentError("This model has no decoder that could judge texts; train one with `decoder_depth`.")
-        edge = self.blank
-        ids, keep = padded([[edge, *text] for text in texts], x.device)
+        edge, longest = self.blank, self.decoder.longest
+        ids, keep = padded([[edge, *text][:longest] for text in texts], x.device)
         logits = self.decoder(ids, x.expand(len(texts), -1, -1), keep=keep)
-        targets, real = padded([[*text, edge] for text in texts], x.device)
+        targets, real = padded([[*text, edge][:longest] for text in texts], x.device)
         scores = logits.float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]  # n t
         return (scores if real is None else scores.masked_fill(~real, 0.0)).sum(1)
 

@@ -24,6 +24,7 @@ from multimodal.generation.ctc import Placed, align, best_path, prefix_beams
 from multimodal.media import MediaError, probe_audio, stream_audio
 from multimodal.models.speech_activity import Chunk, chunks
 from multimodal.models.speech_result import Segment, Transcription, Word
+from multimodal.models.speech_transcription import sound_of
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.watching import evaluating
 from multimodal.progress import track
@@ -94,11 +95,12 @@ def transcribe(
 
 def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int | None) -> Transcription:
     seconds, segments = 0.0, []
-    total = math.ceil(probe_audio(source).seconds)
+    sound = sound_of(source)
+    total = math.ceil(probe_audio(sound).seconds)
 
     def pieces() -> Iterator[np.ndarray]:
         nonlocal seconds
-        for piece in stream_audio(source, rate=SAMPLE_RATE):
+        for piece in stream_audio(sound, rate=SAMPLE_RATE):
             seconds += len(piece) / SAMPLE_RATE
             yield piece
 

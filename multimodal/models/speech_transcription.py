@@ -100,7 +100,7 @@ def stream(
     seconds, readable = {}, []
     for place, source in enumerate(sources):
         try:
-            seconds[place] = probe_audio(_sound(source)).seconds
+            seconds[place] = probe_audio(sound_of(source)).seconds
             readable.append(place)
         except MediaError as error:
             _refuse(source, error, errors)
@@ -149,7 +149,7 @@ class _Passed:
 
 def _one_by_one(model: Any, sources: Sequence[Any], seconds: dict[int, float], plan: Plan) -> Iterator[Any]:
     for place, length in seconds.items():
-        source = _sound(sources[place])
+        source = sound_of(sources[place])
         try:
             windows = WholeWindows(model, read_audio(source)) if length <= WHOLE else None
             windows = windows or StreamedWindows(model, stream_audio(source))
@@ -175,7 +175,7 @@ def _together(model: Any, sources: Sequence[Any], places: Sequence[int], plan: P
                     yield piece
 
             try:
-                for chunk in chunks(pieces(_sound(sources[place])), longest=longest):
+                for chunk in chunks(pieces(sound_of(sources[place])), longest=longest):
                     yield Job(place, chunk)
             except MediaError as error:
                 yield Ended(place, samples / SAMPLE_RATE, error)
@@ -185,10 +185,10 @@ def _together(model: Any, sources: Sequence[Any], places: Sequence[int], plan: P
     return batched(model, jobs(), plan.config, batch_size=plan.batch_size or BATCH, prompt=plan.prompt)
 
 
-def _sound(source: Any) -> Any:
+def sound_of(source: Any) -> Any:
     """`source` as `media` reads it: a tensor as an array."""
     if isinstance(source, tuple) and len(source) == 2:
-        return _sound(source[0]), source[1]
+        return sound_of(source[0]), source[1]
     return source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else source
 
 

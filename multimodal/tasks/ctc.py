@@ -135,15 +135,15 @@ class CtcTask(TrainingTask):
         return ctc_loss(logits, frames, batch["ids"], batch["keep"], blank=self.model.blank)
 
     def _attention(self, scored: Scored, batch: Any) -> Float[Tensor, ""]:
-        """The loss of the next token; the blank's id begins and ends a text."""
+        """The loss of the next token; the blank's id begins and ends a text, of which the decoder reads `longest`."""
         assert self.model.decoder is not None
-        ids, keep, edge = batch["ids"], batch["keep"], self.model.blank
-        given = F.pad(ids, (1, 0), value=edge)
-        real = F.pad(keep, (1, 0), value=True)
+        ids, keep, edge, longest = batch["ids"], batch["keep"], self.model.blank, self.model.decoder.longest
+        given = F.pad(ids, (1, 0), value=edge)[:, :longest]
+        real = F.pad(keep, (1, 0), value=True)[:, :longest]
         logits = self.model.decoder(given, scored.x, keep=real, context_keep=scored.keep)
         # Behind the last token of each row comes the end; then nothing.
         targets = F.pad(ids.masked_fill(~keep, IGNORE), (0, 1), value=IGNORE)
-        targets = targets.scatter(1, keep.sum(1, keepdim=True), edge)
+        targets = targets.scatter(1, keep.sum(1, keepdim=True), edge)[:, :longest]
         smoothing = self.objective.smoothing
         return F.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, label_smoothing=smoothing

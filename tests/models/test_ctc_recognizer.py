@@ -120,6 +120,22 @@ def test_a_decoder_judges_the_texts_that_were_found():
         tiny().judge(texts, window.x)
 
 
+def test_of_long_texts_the_decoder_judges_the_start():
+    model = tiny(decoder_depth=1)
+    model.decoder.longest = 4
+    (window,) = score_windows(model, [WAVES[0].numpy()])
+    a, b, whole = model.judge([(1, 2, 3, 4, 5), (1, 2, 3, 4), (1, 2, 3)], window.x).tolist()
+    logits = model.decoder(torch.tensor([[model.blank, 1, 2, 3]]), window.x[None])[0].log_softmax(-1)
+    assert a == b == pytest.approx(sum(float(logits[i, id]) for i, id in enumerate((1, 2, 3, 4))), rel=1e-4)
+    assert whole == pytest.approx(sum(float(logits[i, id]) for i, id in enumerate((1, 2, 3, model.blank))), rel=1e-4)
+
+
+def test_a_tensor_is_heard_as_its_array_is():
+    model = tiny()
+    assert model.transcribe(WAVES[0]).text == model.transcribe(WAVES[0].numpy()).text
+    assert model.transcribe((WAVES[0], 8000)).seconds == pytest.approx(2 * len(WAVES[0]) / 16_000, rel=0.01)
+
+
 def test_silence_has_no_text_and_one_sample_is_heard():
     model = tiny()
     assert model.transcribe(np.zeros(32_000, dtype=np.float32)).segments == ()

@@ -74,6 +74,19 @@ def test_hybrid_adds_the_next_token_from_start_to_end():
     torch.testing.assert_close(made.training_step(given, 0), expected)
 
 
+def test_of_a_text_that_is_too_long_for_the_decoder_the_start_is_learned():
+    made, given = task(CtcObjectiveConfig(attention=0.4, **PLAIN), decoder_depth=1), batch()
+    made.model.decoder.longest = 4
+    found, edge = scored(made, given), made.model.blank
+    losses = []
+    for row, length in enumerate(found.keep.sum(1).tolist()):
+        ids = given["ids"][row][given["keep"][row]].tolist()
+        logits = made.model.decoder(torch.tensor([[edge, *ids][:4]]), found.x[row : row + 1, :length])
+        losses.append(F.cross_entropy(logits[0], torch.tensor([*ids, edge][:4]), reduction="none"))
+    expected = ctc(made, found.logits, given).lerp(torch.cat(losses).mean(), 0.4)
+    torch.testing.assert_close(made.training_step(given, 0), expected)
+
+
 def test_training_hides_parts_and_reaches_every_parameter():
     made, given = task(CtcObjectiveConfig(), between=True, decoder_depth=1).train(), batch()
     torch.manual_seed(0)
