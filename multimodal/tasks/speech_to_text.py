@@ -137,9 +137,11 @@ class SpeechToTextTask(TrainingTask):
         window = 2 * HOP * stem.positions  # samples
         wave = batch["wave"]
         if wave.shape[1] > window:
+            heard = f"{window / SAMPLE_RATE:g}"
+            cure = f"leave such clips out with --data.longest {heard}, or cut them"
             raise DataError(
-                f"A clip of {wave.shape[1] / SAMPLE_RATE:.1f} s is longer than the {window / SAMPLE_RATE:g} s that "
-                f"this model hears; leave such clips out with --data.longest {window / SAMPLE_RATE:g}, or cut them."
+                f"A clip of {wave.shape[1] / SAMPLE_RATE:.1f} s is longer than the {heard} s that this model hears; "
+                f"{cure if self.training else 'cut it, or take it out of the validation data'}."
             )
         with torch.no_grad():
             return self.model.features(F.pad(wave, (0, window - wave.shape[1]))).to(self.model.output_weight.dtype)

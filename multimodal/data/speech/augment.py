@@ -68,12 +68,13 @@ class WaveAugment:
             if not self.noises:
                 raise DataError(f"noise_folder {config.noise_folder} holds no recordings; give one that does, or None.")
 
-    def __call__(self, wave: Wave, *, seed: tuple[int, int, int]) -> Wave:
+    def __call__(self, wave: Wave, *, seed: tuple[int, int, int], longest: float | None = None) -> Wave:
         """The changed waveform, of another length where the speed changes; loud peaks are not cut off.
 
         Args:
             wave: what was recorded.
             seed: (run, epoch, index).
+            longest: seconds; a clip that would become longer keeps its speed.
 
         Raises:
             MediaError: a noise file cannot be read.
@@ -81,7 +82,8 @@ class WaveAugment:
         config, generator = self.config, noise_generator(*seed)
         speed, loud = generator.choice(config.speeds), generator.uniform(*config.gain)
         noisy, snr = generator.random() < config.noise, generator.uniform(*config.snr)
-        if speed != 1:
+        fits = speed > 1 or longest is None or len(wave) / speed <= longest * self.rate
+        if speed != 1 and fits:
             wave = change_speed(wave, float(speed))
         if noisy:
             wave = add_noise(wave, self._noise(len(wave), generator), float(snr))

@@ -45,7 +45,7 @@ class RecordedSpeechData(ResumableData):
         Args:
             samples: what `read_speech` gave, with a "val" split (`hold_out`) where there shall be validation.
             seconds_per_batch: of sound a step and process, padding included.
-            longest: seconds; longer training clips are left out.
+            longest: seconds; longer training clips are left out, and `augment` makes none longer.
             augment: random changes of the training clips; None: none.
             workers: processes that read; None: as many as help on this machine.
             seed: of the order and of the changes.
@@ -59,7 +59,7 @@ class RecordedSpeechData(ResumableData):
             raise ArgumentError(
                 f"longest is {longest} and seconds_per_batch {seconds_per_batch}; both must be above 0 seconds."
             )
-        self.seconds_per_batch, self.augment = seconds_per_batch, augment
+        self.seconds_per_batch, self.longest, self.augment = seconds_per_batch, longest, augment
         self.samples = _no_longer(with_seconds(samples), longest)
         report(self.samples.skipped, f"entries of {samples.root}")
 
@@ -89,7 +89,7 @@ class RecordedSpeechData(ResumableData):
         """Shuffled, randomly changed; says on stderr what a pass over the data is."""
         clips, rate = self._clips("train"), self.rate
         augment = None if self.augment is None else self.augment.build(rate)
-        dataset = SpeechDataset(clips, rate=rate, augment=augment, seed=self.seed)
+        dataset = SpeechDataset(clips, rate=rate, augment=augment, longest=self.longest, seed=self.seed)
         self._shared(dataset, "training")
         order = self._order(clips, shuffle=True)
         if self.rank == 0:
@@ -161,7 +161,7 @@ class SpeechData(RecordedSpeechData):
             root: a table of recordings and texts, or a folder that holds one; LibriSpeech, LJSpeech, Common Voice; a
                 folder with a .txt beside each recording.
             seconds_per_batch: of sound a step and process, padding included.
-            longest: seconds; longer training clips are left out.
+            longest: seconds; longer training clips are left out, and `augment` makes none longer.
             augment: random changes of the training clips; None: none.
             normalizer: what is done to all texts: "none", "letters", "basic", "basic-split".
             val_fraction: part of the training clips held out for validation where the data have no such split; whole

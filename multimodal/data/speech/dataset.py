@@ -5,6 +5,7 @@ Axes: n samples
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset
 from multimodal.data.speech.augment import WaveAugment
 from multimodal.data.speech.samples import SpeechSample
 from multimodal.errors import DataError
-from multimodal.media import MediaError, read_audio
+from multimodal.media import MediaError, read_audio, stream_audio
 
 SLACK = 1.0  # seconds that a clip may be longer than was said; header and sound differ a little in MP3
 
@@ -35,10 +36,17 @@ class SpeechDataset(Dataset[SpeechItem]):
     """Reads, and where there is an `augment` randomly changes, the clips of one split."""
 
     def __init__(
-        self, samples: Sequence[SpeechSample], *, rate: int, augment: WaveAugment | None = None, seed: int = 0
+        self,
+        samples: Sequence[SpeechSample],
+        *,
+        rate: int,
+        augment: WaveAugment | None = None,
+        longest: float | None = None,
+        seed: int = 0,
     ) -> None:
-        """Clips at `rate` samples a second."""
+        """Clips at `rate` samples a second; `augment` makes none longer than `longest` seconds."""
         self.samples, self.rate, self.augment, self.seed = tuple(samples), rate, augment, seed
+        self.longest = longest
         lengths = [sample.seconds or 0.0 for sample in self.samples]
         self.like = sorted(range(len(lengths)), key=lengths.__getitem__)  # neighbours are about as long
         self.place = {index: place for place, index in enumerate(self.like)}
@@ -46,20 +54,23 @@ class SpeechDataset(Dataset[SpeechItem]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, place: tuple[int, int]) -> SpeechItem:
+    def __getitem__(self, key: tuple[int, int]) -> SpeechItem:
         """The clip at (epoch, index); for one that cannot be read the next shorter one comes, and `failed` names it.
+
+        Where all that are shorter cannot be read either, it is the next longer one.
 
         Raises:
             DataError: no clip can be read at all.
         """
-        epoch, index = place
+        epoch, index = key
         failed: list[str] = []
-        for step in range(len(self.samples)):
-            at = self.like[self.place[index] - step]
+        middle = self.place[index]
+        for place in itertools.chain(range(middle, -1, -1), range(middle + 1, len(self.like))):
+            at = self.like[place]
             try:
                 wave = read_clip(self.samples[at], self.rate)
                 if self.augment is not None:
-                    wave = self.augment(wave, seed=(self.seed, epoch, at))
+                    wave = self.augment(wave, seed=(self.seed, epoch, at), longest=self.longest)
             except MediaError as error:
                 failed.append(str(error))
                 continue
@@ -77,9 +88,23 @@ def read_clip(sample: SpeechSample, rate: int) -> Float32[np.ndarray, " n"]:
     longest = sample.end
     if longest is None and sample.seconds is not None:
         longest = sample.start + sample.seconds + SLACK
-    wave = read_audio(sample.path, rate=rate, longest=longest)[round(sample.start * rate) :]
+    wave = _read_from(sample.path, rate, sample.start, longest)
     if not len(wave):
         raise MediaError(f"{sample.path} ends before the clip begins, at {sample.start:g} s.")
     if sample.end is None and longest is not None and len(wave) >= int((longest - sample.start) * rate):
         raise MediaError(f"{sample.path} is longer than the {sample.seconds:g} seconds that it should have.")
     return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def _read_from(path: str, rate: int, start: float, end: float | None) -> np.ndarray:
+    """What lies between two times of a file; of what is before them, nothing is kept."""
+    if not start:
+        return read_audio(path, rate=rate, longest=end)
+    first, last = round(start * rate), None if end is None else max(1, round(end * rate))
+    done, parts = 0, [np.zeros(0, dtype=np.float32)]
+    for piece in stream_audio(path, rate=rate):
+        parts.append(piece[max(0, first - done) : None if last is None else max(0, last - done)])
+        done += len(piece)
+        if last is not None and done >= last:
+            break
+    return np.concatenate(parts)

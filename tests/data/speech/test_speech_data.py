@@ -72,6 +72,30 @@ def test_for_a_clip_that_became_unreadable_the_next_shorter_comes_and_it_is_name
         SpeechDataset(clips, rate=RATE)[(0, 1)]
 
 
+def test_for_the_shortest_clip_the_next_longer_one_comes(clips, tmp_path):
+    (tmp_path / "1.wav").write_bytes(b"no sound")
+    assert SpeechDataset(clips, rate=RATE)[(0, 1)]["index"] == 3
+
+
+def test_a_clip_far_into_a_file_is_read_in_pieces(tmp_path):
+    sound = np.concatenate([tone(40, 300), tone(35, 700)])
+    path = str(write_wave(tmp_path / "a.wav", sound))
+    whole = torch.from_numpy(read_audio(path))
+    bounds = ((50.25, 70.5), (29.5, 30.5), (60.0, 60.1), (70.0, 90.0))
+    samples = [SpeechSample(path, "x", b - a, start=a, end=b) for a, b in bounds]
+    for i, (start, end) in enumerate(bounds):
+        assert torch.equal(
+            SpeechDataset(samples, rate=RATE)[(0, i)]["wave"], whole[int(start * RATE) : int(end * RATE)]
+        )
+
+
+def test_a_slower_clip_is_no_longer_than_may_be(clips):
+    augment = WaveAugmentConfig(speeds=(0.8,)).build(RATE)
+    waves = [SpeechDataset(clips, rate=RATE, augment=augment, longest=0.5)[(0, i)]["wave"] for i in (0, 2)]
+    assert [len(wave) for wave in waves] == [8000, pytest.approx(6400 / 0.8, abs=2)]
+    assert len(SpeechDataset(clips, rate=RATE, augment=augment)[(0, 0)]["wave"]) == pytest.approx(10_000, abs=2)
+
+
 def test_a_file_much_longer_than_was_said_does_not_burst_the_batch(clips, tmp_path):
     write_wave(tmp_path / "2.wav", tone(30))
     item = SpeechDataset(clips, rate=RATE)[(0, 2)]
