@@ -2,21 +2,28 @@
 
 Paper     AST, arXiv:2104.01778; SpecAugment, arXiv:1904.08779; mixup, arXiv:1710.09412
 Run       python data/fsdd/prepare.py
-          python recipes/ast_classify.py fit --data.root data/fsdd/audio/manifest.jsonl --config recipes/fsdd.yaml
+          python recipes/ast_classify.py fit --data.root data/fsdd/audio/manifest.jsonl --data.batch_size 64
+          --data.val_fraction 0.05 --data.workers 1 --data.augment.tempo 0.15
+          --data.augment.wave.speeds "[0.8,0.85,0.9,0.95,1.0,1.05,1.1,1.15,1.2]"
+          --model.hearing "{seconds: 1.12, mels: 64, high: 4000, mean: -6.7, std: 4.0}"
+          --model.size "{dim: 128, depth: 4, heads: 4, patch: [64, 8], stride: [64, 4]}" --model.optimizer.lr 1e-3
 Your own  --data.root sounds/ (a folder for each class, or train/ and test/ with such folders), a CSV or JSONL table
-          with the columns path, label and split, or tar shards. Set model.hearing: seconds, and mean and std of the
-          features, which `python recipes/ast_classify.py` cannot know
+          with the columns path, label and split, or tar shards. What --model.hearing needs as mean and std, this says:
+          python -c "from multimodal.data.sounds.measure import *; print(mean_and_deviation('sounds/', mels=128))"
 Published --model.start hf:MIT/ast-finetuned-audioset-10-10-0.4593 --model.optimizer.lr 1e-5; with
           --model.start_seconds 5 it hears clips of five seconds, its positions cut to them
-Hardware  two cores of a CPU for small ones; the published size: a GPU with 16 GB
-Hours     not yet run
-Expected  not yet run
+Hardware  two cores of a CPU for FSDD; the published size (width 768, 1,212 patches): one GPU with 24 GB
+Hours     0.15 for FSDD: 518 seconds of CPU time, on two cores; the published size: not yet run
+Expected  FSDD, Free Spoken Digit Dataset, from nothing: 98.7% of the 300 clips of the official test split (95% interval
+          96.6 to 99.5%), whose speakers are in training too. Of a speaker who is not (--data.root
+          data/fsdd/audio/without_theo.jsonl): theo 94.4% of 500 (92.0 to 96.1%). The published size: not yet run
 Small     python recipes/ast_classify.py smoke         made tones, about twenty seconds on a CPU
 """
 
 from multimodal.cli.recipe import Smoke, run
 from multimodal.data.sounds.data_modules import SoundFolderData
 from multimodal.data.speech.tones import TABLE, write_tones
+from multimodal.finetuning.precision import training_precision
 from multimodal.finetuning.sound_start import HearingConfig, fresh_ast, published_ast
 from multimodal.presets.sound import Spectrograms
 from multimodal.tasks.classification import ClassificationTask, ObjectiveConfig
@@ -68,11 +75,16 @@ SMOKE = Smoke(
         "--model.objective={smoothing: 0, mix: {mixup: 0}, hide: null}",
         "--model.optimizer.lr=0.002",
         "--data.batch_size=20",
-        "--trainer.max_epochs=8",
+        "--trainer.max_epochs=12",
     ),
     data=lambda folder: [f"--data.root={write_tones(folder / 'tones', train=200, words=(1, 1)) / TABLE}"],
     at_least=0.5,
 )
 
 if __name__ == "__main__":
-    run(ast_classify, SoundFolderData, smoke=SMOKE, trainer={"max_epochs": 60, "gradient_clip_val": 1.0})
+    run(
+        ast_classify,
+        SoundFolderData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 60, "gradient_clip_val": 1.0},
+    )
