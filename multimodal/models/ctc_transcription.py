@@ -1,6 +1,8 @@
 """From recordings to text with a `CtcRecognizer`: windows of speech, all frames scored at once, words with their times.
 
 A recording streams through: it is cut in its pauses (`speech_activity.py`), and a batch of windows is held at a time.
+Every pause ends a window, which so is like the clips that models are trained on: of half a minute with many sentences
+and pauses, a model of short clips makes twice as many errors (AN4, its test clips one after the other: 40% and 20%).
 Segments end where somebody pauses, so that they read well as subtitles.
 
 Axes: n samples · m mel channels · t frames · s tokens of the encoder · v tokens, the blank included
@@ -22,14 +24,14 @@ from torch import Tensor
 from multimodal.errors import ArgumentError, nearest
 from multimodal.generation.ctc import Placed, align, best_path, prefix_beams
 from multimodal.media import MediaError, probe_audio, stream_audio
-from multimodal.models.speech_activity import Chunk, chunks
+from multimodal.models.speech_activity import Chunk, chunks, runs
 from multimodal.models.speech_result import Segment, Transcription, Word
 from multimodal.models.speech_transcription import sound_of
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.watching import evaluating
 from multimodal.progress import track
 from multimodal.tokenizers.audio import subsampled
-from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, SAMPLE_RATE, frame_keep
+from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, HOP, SAMPLE_RATE, frame_keep
 
 TIMESTAMPS = ("segment", "word", "none")
 PAUSE = 0.6  # seconds between words that end a segment
@@ -105,7 +107,8 @@ def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int |
             yield piece
 
     def windows() -> Iterator[Chunk]:
-        yield from track(chunks(pieces()), total, "seconds of audio", size=lambda chunk: math.ceil(chunk.seconds))
+        for chunk in track(chunks(pieces()), total, "seconds of audio", size=lambda chunk: math.ceil(chunk.seconds)):
+            yield from utterances(chunk)
 
     with evaluating(model), torch.inference_mode():
         for batch in _batched(windows(), batch_size):
@@ -120,6 +123,13 @@ class Window(NamedTuple):
 
     scores: Float[Tensor, "s v"]  # log-probabilities of the tokens in each frame, on the CPU
     x: Float[Tensor, "s d"]  # what a decoder listens to
+
+
+def utterances(chunk: Chunk) -> Iterator[Chunk]:
+    """The stretches of speech of a chunk; its pauses are in none of them."""
+    for start, end in runs(chunk.speech):
+        wave = chunk.wave[start * HOP : end * HOP]
+        yield Chunk(start=chunk.start + start, wave=wave, speech=chunk.speech[start:end])
 
 
 def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Window]:

@@ -12,7 +12,8 @@ from multimodal.generation.ctc import Placed, prefix_beams
 from multimodal.hub import load
 from multimodal.media import MediaError
 from multimodal.models.ctc_recognizer import CtcRecognizer, Scored
-from multimodal.models.ctc_transcription import recognize, score_windows, words_of
+from multimodal.models.ctc_transcription import recognize, score_windows, utterances, words_of
+from multimodal.models.speech_activity import Chunk
 from multimodal.models.speech_formats import render
 from multimodal.presets.conformer import conformer
 from multimodal.tokenizers.audio_features import FbankConfig, standardized
@@ -80,10 +81,11 @@ class Spoken(CtcRecognizer):
     def score(self, mel, keep=None):
         logits = torch.zeros(mel.shape[0], -(-mel.shape[2] // 4), self.blank + 1)
         logits[..., self.blank] = 5.0
-        for second in range(mel.shape[2] // 100):
-            if float(mel[0, :, second * 100 + 30].mean()) > -8:
-                for place, letter in ((2, "G"), (13, "O"), (16, " ")):
-                    logits[:, second * 25 + place, TOKENIZER.id_of(letter)] = 20.0
+        for row, sound in zip(logits, mel, strict=True):
+            for second in range(mel.shape[2] // 100):
+                if float(sound[:, second * 100 + 30].mean()) > -8:
+                    for place, letter in ((2, "G"), (13, "O"), (16, " ")):
+                        row[second * 25 + place, TOKENIZER.id_of(letter)] = 20.0
         return Scored(logits, None, torch.zeros(*logits.shape[:2], 32))
 
 
@@ -100,8 +102,17 @@ def test_a_long_recording_gives_words_with_their_times():
     assert all(0.9 < segment.confidence <= 1 and segment.decoded == "ctc" for segment in found.segments)
     assert render(found, "srt").startswith("1\n00:00:00,")
     assert not model.transcribe(wave).segments[0].words
-    assert len(model.transcribe(wave, timestamps="none").segments) == 1
+    assert len(model.transcribe(wave, timestamps="none").segments) == 2
     assert model.transcribe(wave, beams=3).text == found.text
+
+
+def test_each_stretch_of_speech_is_a_window_of_its_own():
+    speech = np.repeat([True, False, True], (70, 50, 80))
+    chunk = Chunk(start=300, wave=np.arange(32_000, dtype=np.float32), speech=speech)
+    first, second = utterances(chunk)
+    assert (first.start, first.wave[0], len(first.wave)) == (300, 0, 11_200)
+    assert (second.start, second.wave[0], len(second.wave)) == (420, 19_200, 12_800)
+    assert first.speech.all() and second.speech.all()
 
 
 def test_a_decoder_judges_the_texts_that_were_found():
