@@ -114,6 +114,8 @@ def _probed(sample: SpeechSample) -> SpeechSample | Skipped:
         seconds = probe_audio(sample.path).seconds
     except MediaError as error:
         return Skipped(shown(sample.path), str(error).rstrip("."))
+    if not seconds:
+        return Skipped(shown(sample.path), "it holds no samples")
     seconds = (seconds if sample.end is None else min(seconds, sample.end)) - sample.start
     if seconds <= 0:
         return Skipped(shown(sample.path), f"nothing is left after its start at {sample.start:g} s")

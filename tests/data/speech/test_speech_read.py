@@ -206,3 +206,11 @@ def test_what_is_split_already_stays():
         hold_out(samples, 1.5, 0)
     with pytest.raises(DataError, match="a single clip"):
         hold_out(SpeechSamples("root", {"train": clips("a", 1)}, ()), 0.1, 0)
+
+
+def test_a_file_without_samples_is_named_so(tmp_path):
+    write_wave(tmp_path / "a.wav", tone(0.1))
+    write_wave(tmp_path / "b.wav", tone(0.1)[:0])
+    rows = [{"file": "a.wav", "text": "one"}, {"file": "b.wav", "text": "two"}]
+    samples = with_seconds(read_speech(write_table(tmp_path / "x.jsonl", rows)))
+    assert len(samples.splits["train"]) == 1 and [one.reason for one in samples.skipped] == ["it holds no samples"]
