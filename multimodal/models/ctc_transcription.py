@@ -58,6 +58,7 @@ def transcribe(
     batch_size: int | None = None,
     beams: int | None = None,
     errors: list[tuple[Any, str]] | None = None,
+    **others: Any,
 ) -> Any:
     """The `Transcription` of one recording, or a list of those of several.
 
@@ -69,12 +70,18 @@ def transcribe(
         beams: prefixes that are followed in the search for the likeliest text, which a model with a decoder then
             judges too; None: the likeliest path.
         errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
+        others: what only other recognizers can follow, such as `language`; refused unless it is None.
 
     Raises:
         ArgumentError: an unknown `timestamps`, numbers below 1, or a model without a tokenizer.
         MediaError: a recording cannot be read, and no `errors` list was given.
     """
     tokenizer_of(model)
+    if wrong := [name for name, value in others.items() if value is not None]:
+        own = ("timestamps", "batch_size", "beams", "errors")
+        raise ArgumentError(
+            f"{wrong[0]} is no option of a recognizer by CTC, which has {', '.join(own)}.{nearest(wrong[0], own)}"
+        )
     if timestamps not in TIMESTAMPS:
         known = ", ".join(map(repr, TIMESTAMPS))
         raise ArgumentError(

@@ -166,6 +166,10 @@ def test_wrong_arguments_are_refused():
     model = tiny()
     with pytest.raises(ArgumentError, match=r"timestamps is 'words'.*'word'"):
         model.transcribe(WAVES[0].numpy(), timestamps="words")
+    with pytest.raises(ArgumentError, match="language is no option of a recognizer by CTC"):
+        model.transcribe(WAVES[0].numpy(), language="en")
+    with pytest.raises(ArgumentError, match="Did you mean 'beams'"):
+        model.transcribe(WAVES[0].numpy(), beam=3)
     with pytest.raises(ArgumentError, match="beams is 0"):
         model.transcribe(WAVES[0].numpy(), beams=0)
     with pytest.raises(ArgumentError, match="no tokenizer"):
