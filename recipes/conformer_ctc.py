@@ -3,15 +3,21 @@
 Paper     Conformer, arXiv:2005.08100; CTC between the blocks, arXiv:2102.03216 and arXiv:2104.02724; SpecAugment,
           arXiv:1904.08779; speed perturbation, Ko et al. 2015; hybrid CTC/attention, arXiv:1609.06773
 Run       python data/an4/prepare.py
-          python recipes/conformer_ctc.py fit --data.root data/an4/audio --trainer.max_epochs 60
+          python recipes/conformer_ctc.py fit --data.root data/an4/audio --data.seconds_per_batch 60
+          --data.augment.speeds "[0.85,0.9,0.95,1.0,1.05,1.1,1.15]" --model.decoder_depth 2 --trainer.max_epochs 65
+          multimodal transcribe data/an4/audio/test --model lightning_logs/version_0/model --beams 10 --out heard
+          multimodal wer data/an4/audio/manifest.jsonl heard --split test
 Your own  --data.root manifest.jsonl (or .csv, .tsv, a folder with a .txt beside each recording, LibriSpeech, LJSpeech,
           Common Voice); `multimodal check` says first what is wrong with it
 More      LibriSpeech: --data.root data/librispeech/audio --data.seconds_per_batch 600 --model.depth 16
           --model.channels 144 --model.tokenizer unigram --model.vocabulary 1000 --model.decoder_depth 6
 Many GPUs --trainer.devices 8 --trainer.strategy ddp --trainer.sync_batchnorm true
 Hardware  AN4: two cores of a CPU; LibriSpeech: GPUs with 24 GB
-Hours     not yet run
-Expected  not yet run
+Hours     0.9 for AN4 on one thread of a busy AMD EPYC of two cores; LibriSpeech: not yet run
+Expected  AN4 from nothing, no language model: 13.0% of the words wrong (95% interval 9.1 to 17.2%) as run above, 14.5%
+          without beams. 847 clips to train on, 117 of nine other speakers to test; the published test split has 130 of
+          ten, on which ESPnet's transformer has 7.6%. What is left are letters that sound alike (n and m, b and d), and
+          18 more epochs from there (--model.start) change nothing. LibriSpeech: not yet run
 Small     python recipes/conformer_ctc.py smoke          tones and chirps with names, about twenty seconds on a CPU
 """
 
