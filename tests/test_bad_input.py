@@ -59,7 +59,7 @@ UNUSABLE = {  # what is left of the digits, and words of the sentence
     "empty": ((), "is empty"),
     "one image": (("train/0/0.png",), "one class"),
     "one class": (("train/0/0.png", "train/0/1.png", "test/0/6.png"), "one class, '0'"),
-    "one image a class": (("train/0/0.png", "train/1/0.png"), "single image"),
+    "one image a class": (("train/0/0.png", "train/1/0.png"), "single file"),
     "a validation class that training lacks": (("train/0/0.png", "train/1/0.png", "test/2/6.png"), "has the class '2'"),
 }
 
