@@ -26,7 +26,7 @@ def speech_words(model: AnyRecognizer) -> Words:
         "Speech recognizer",
         does,
         'print(model.transcribe("recording.mp3").text)',
-        "multimodal transcribe PATH/TO/THIS/FOLDER recording.mp3 --format srt",
+        "multimodal transcribe recording.mp3 --model PATH/TO/THIS/FOLDER --format srt",
     )
 
 

@@ -190,4 +190,4 @@ def test_a_folder_gives_the_same_model_back(tmp_path):
     mel = model.features(WAVES)
     assert torch.equal(again(mel), model(mel))
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "a Conformer of 2 layers" in card and "multimodal transcribe" in card
+    assert "a Conformer of 2 layers" in card and "multimodal transcribe recording.mp3 --model" in card
