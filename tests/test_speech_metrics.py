@@ -119,6 +119,19 @@ def test_languages_without_spaces_are_told_of_basic_split():
     assert "'basic-split'" in " ".join(doubts(errors, references, hypotheses))
 
 
+def test_a_letter_in_a_word_with_spaces_is_no_way_of_writing():
+    references, hypotheses = ["the cat sat", "hello world"], ["the cat sad", "hello world"]
+    errors = word_error_rate(references, hypotheses)
+    assert errors.cer < errors.wer / 2 and doubts(errors, references, hypotheses) == []
+
+
+def test_a_single_speaker_has_an_interval_over_utterances():
+    references, hypotheses = ["one two", "three", "four"], ["one two", "tree", "four"]
+    alone = word_error_rate(references, hypotheses, speakers=["x"] * 3)
+    assert alone.interval == word_error_rate(references, hypotheses).interval
+    assert alone.interval[0] < alone.wer < alone.interval[1]
+
+
 def test_a_normaliser_that_takes_the_text_away_is_not_recommended():
     references, hypotheses = ["[one two three]"], ["four"]
     errors = word_error_rate(references, hypotheses, normalizer="none")

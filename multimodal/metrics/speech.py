@@ -10,6 +10,7 @@ Refs: the bootstrap for recognizers: Bisani and Ney, ICASSP 2004
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from multimodal.metrics.normalizers import normalizer as normalizer_called
 RESAMPLES = 1000
 HOPELESS = 0.9  # word error rate beyond which labels or normaliser are wrong more often than the model
 OFTEN = 20  # confusions kept
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # names of letters begin so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class WordErrors:
 
     wer: float  # (substitutions + deletions + insertions) / words
     cer: float  # the same of characters, single spaces included
-    interval: tuple[float, float]  # 95% of `wer` over resampled utterances; of whole speakers where they are known
+    interval: tuple[float, float]  # 95% of `wer` over resampled utterances; of whole speakers where several are known
     substitutions: int
     deletions: int
     insertions: int
@@ -62,7 +64,7 @@ def word_error_rate(
         references: what was said in each utterance; may be empty.
         hypotheses: what was heard.
         normalizer: what is done to both before; see `NORMALIZERS`.
-        speakers: of each utterance, for rates of each speaker, and an interval over whole speakers.
+        speakers: of each utterance, for rates of each speaker, and an interval over whole speakers if they are several.
         seed: of the resampling.
 
     Raises:
@@ -76,6 +78,7 @@ def word_error_rate(
     errors, words = np.array([one.errors for one in aligned]), np.array([one.words for one in aligned])
     names = sorted(set(speakers)) if speakers is not None else []
     group = np.array([names.index(name) for name in speakers]) if speakers is not None else np.arange(len(aligned))
+    rows = group if len(names) > 1 else np.arange(len(aligned))  # one speaker says nothing of others
     rates = {
         name: _rate(int(errors[group == place].sum()), int(words[group == place].sum()))
         for place, name in enumerate(names)
@@ -83,7 +86,7 @@ def word_error_rate(
     return WordErrors(
         wer=_rate(int(errors.sum()), int(words.sum())),
         cer=_character_rate([" ".join(words) for words in ours], [" ".join(words) for words in theirs]),
-        interval=_interval(np.bincount(group, errors), np.bincount(group, words), seed),
+        interval=_interval(np.bincount(rows, errors), np.bincount(rows, words), seed),
         substitutions=sum(one.substitutions for one in aligned),
         deletions=sum(one.deletions for one in aligned),
         insertions=sum(one.insertions for one in aligned),
@@ -116,7 +119,7 @@ def doubts(errors: WordErrors, references: Sequence[str], hypotheses: Sequence[s
         if words < errors.words / 2:
             continue  # it takes the text itself away
         rate = _rate(sum(one.errors for one in aligned), words)
-        if name == "basic-split" and errors.cer >= errors.wer / 2:
+        if name == "basic-split" and not _without_spaces(references):
             continue  # its words are characters, of which fewer are wrong in every language
         if rate < errors.wer / 2:
             found.append(
@@ -124,6 +127,13 @@ def doubts(errors: WordErrors, references: Sequence[str], hypotheses: Sequence[s
                 "the errors are ways of writing."
             )
     return found
+
+
+def _without_spaces(texts: Sequence[str]) -> bool:
+    """Whether most of the letters are of scripts that put no spaces between words."""
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    joined = sum(unicodedata.name(letter, "").startswith(UNSPACED) for letter in letters)
+    return 2 * joined > len(letters)
 
 
 def _rate(errors: int, words: int) -> float:
