@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     files = "a file of lines, of lines 'id<TAB>text', a .trn, a table (.csv, .tsv, .jsonl), or a folder of .txt files"
     add("references", metavar="REF", help=f"what was said: {files}")
-    add("hypotheses", metavar="HYP", help="what was heard, in one of the same forms")
+    add("hypotheses", metavar="HYP", help="what was heard: the same, or what transcribe wrote as json")
     add("--split", metavar="NAME", help="of a table REF: only the rows whose split is this")
     add("--normalizer", default="basic", metavar="NAME", help="basic (default), basic-split, letters or none")
     add("--alignment", action="store_true", help="also the words of every utterance with an error, side by side")

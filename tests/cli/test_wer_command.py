@@ -99,6 +99,19 @@ def test_what_cannot_be_compared_is_one_sentence(ours, theirs, told, tmp_path):
         read_utterances(said, heard)
 
 
+def test_what_transcribe_wrote_as_json_is_found_by_its_names(tmp_path):
+    said = write(tmp_path / "said.csv", ["file,text", "wav/a.wav,one", "wav/b.wav,two"])
+    (tmp_path / "heard").mkdir()
+    write(tmp_path / "heard" / "a.json", ['{"source": "wav/a.wav",', '"text": "won"}'])
+    write(tmp_path / "heard" / "b.json", ['{"source": "wav/b.wav", "text": "two"}'])
+    assert read_utterances(said, tmp_path / "heard").hypotheses == ("won", "two")
+    rows = ['{"source": "/x/b.wav", "text": "two"}', '{"source": "/x/a.wav", "text": "won"}']
+    assert read_utterances(said, write(tmp_path / "heard.jsonl", rows)).hypotheses == ("won", "two")
+    write(tmp_path / "heard" / "b.json", ["[]"])
+    with pytest.raises(DataError, match=r"b\.json holds no text"):
+        read_utterances(said, tmp_path / "heard")
+
+
 def test_an_unknown_normaliser_is_a_wrong_argument(tmp_path, capsys):
     said = write(tmp_path / "a.txt", SAID)
     assert cli.main(["wer", str(said), str(said), "--normalizer", "basik"]) == 2
@@ -125,5 +138,5 @@ def test_a_part_of_a_table_beside_a_folder_of_texts(tmp_path, capsys):
     assert cli.main(["wer", str(heard), str(heard), "--split", "test"]) == 1
     assert "is no table" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"a folder without \.txt files"):
+    with pytest.raises(DataError, match=r"a folder without \.txt or \.json files"):
         read_utterances(tmp_path / "empty", heard)

@@ -1,12 +1,14 @@
 """What was said and what was heard, from two files, utterance by utterance.
 
 Files of text lines, of lines "id<TAB>text", trn files ("text (id)", as NIST's sclite takes them), tables (CSV, TSV,
-JSONL, Parquet) with a column of text and, as a rule, one of ids or files, and folders of a .txt for each recording.
+JSONL, Parquet) with a column of text and, as a rule, one of ids or files, and folders of a .txt, or of a .json of
+`multimodal transcribe`, for each recording.
 Where both have ids, these say what belongs together; else the order does.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,12 +111,26 @@ def _read(file: Path, side: str, split: str | None = None) -> _Lines:
 
 
 def _folder(folder: Path) -> _Lines:
-    """The texts of the .txt files below a folder, each one utterance."""
+    """The texts of the .txt files below a folder, each one utterance; where there are none, of its .json files."""
     files = sorted(folder.rglob("*.txt"))
-    if not files:
-        raise DataError(f"{folder} is a folder without .txt files; give such a folder, or a file of texts.")
-    texts = [" ".join(line for line in _plain(file).texts if line.strip()) for file in files]
+    if files:
+        texts = [" ".join(line for line in _plain(file).texts if line.strip()) for file in files]
+    elif files := sorted(folder.rglob("*.json")):
+        texts = [_transcription(file) for file in files]
+    else:
+        raise DataError(f"{folder} is a folder without .txt or .json files; give such a folder, or a file of texts.")
     return _Lines(folder, texts, [file.relative_to(folder).as_posix() for file in files])
+
+
+def _transcription(file: Path) -> str:
+    """The text of what `multimodal transcribe --format json` wrote."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read as JSON: {error}.") from None
+    if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+        raise DataError(f"{file} holds no text; it should be what `multimodal transcribe --format json` writes.")
+    return found["text"]
 
 
 def _plain(file: Path) -> _Lines:
@@ -167,6 +183,8 @@ def _table(file: Path, side: str, split: str | None) -> _Lines | None:
     column = own or find_column(str(file), names, None, USUAL["text"], f"the {side}")
     key = find_column(str(file), names, None, IDS, "the ids", required=False)
     key = key or find_column(str(file), names, None, USUAL["audio"], "the ids", required=False)
+    if not key and side == "hypothesis":  # lines of `multimodal transcribe --format json`
+        key = find_column(str(file), names, None, ("source",), "the ids", required=False)
     speaker = find_column(str(file), names, None, USUAL["speaker"], "the speaker", required=False)
     texts = ["" if row.get(column) is None else str(row[column]) for _, row in rows]
     ids = [str(row.get(key)) for _, row in rows] if key else None
