@@ -2,7 +2,8 @@
 
 Results go to stdout, or with `--out` into one file for each recording, which appears as soon as it is complete; a run
 that was cut short goes on where it stopped. Recordings that cannot be read are named on stderr, left out and counted;
-the exit code is 1 only if none could be read.
+the exit code is 1 only if none could be read, now or in an
+earlier run.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         left_out = f"; {len(errors):,} could not be read" if errors else ""
         where = f", in {arguments.out}" if targets and done else ""
         print(f"{_count(done)} transcribed{where}{left_out}.", file=sys.stderr)
-    return 0 if done else 1
+    return 0 if done or kept else 1
 
 
 def find(arguments: Sequence[str]) -> list[Path]:
@@ -96,6 +97,9 @@ def find(arguments: Sequence[str]) -> list[Path]:
     """
     from multimodal.media import AUDIO_SUFFIXES, find_audio
 
+    for argument in arguments:
+        if (_expanded(argument) / "config.json").is_file() and not find_audio(_expanded(argument)):
+            raise ArgumentError(f"{argument} is a model folder and holds no recordings; say --model {argument}.")
     return inputs.find(arguments, below=find_audio, suffixes=AUDIO_SUFFIXES, what="recording")
 
 

@@ -191,6 +191,13 @@ def test_what_cannot_be_read_is_named_and_counted(out, talks, model, speaking, c
     assert lines[-1].startswith("2 recordings transcribed") and lines[-1].endswith("; 2 could not be read.")
 
 
+def test_a_rerun_that_finds_only_what_cannot_be_read_has_not_failed(talks, model, speaking, capsys):
+    Path("talks/bad.wav").write_text("no sound at all\n" * 9)
+    words = ["talks", "--model", model, "--out", "texts"]
+    run(capsys, *words)
+    assert run(capsys, *words)[1].splitlines()[-1] == "0 recordings transcribed; 1 could not be read."
+
+
 def test_nothing_could_be_read(talks, model, capsys):
     out, err = run(capsys, "talks/notes.txt", "--model", model, status=1)
     assert out == "" and "notes.txt" in err
@@ -218,6 +225,8 @@ def test_another_kind_of_model(talks, tmp_path, capsys):
     folder = save(vit(), tmp_path / "vit")
     _, err = run(capsys, "talks/a.wav", "--model", folder, status=2)
     assert "is a Classifier; transcribe needs a SpeechRecognizer or a CtcRecognizer" in err
+    _, err = run(capsys, folder, "talks/a.wav", status=2)
+    assert f"{folder} is a model folder and holds no recordings; say --model {folder}." in err
 
 
 # A model by CTC
