@@ -46,7 +46,8 @@ class SpeechReport(CheckReport):
         from rich.text import Text
 
         hours = sum(counts.hours for counts in self.splits.values())
-        yield Text(f"{self.path}: {self.clips:,} recordings, {hours:.2f} hours", style="bold")
+        long = f"{hours:.2f} hours" if hours >= 0.1 else f"{hours * 60:.1f} minutes"
+        yield Text(f"{self.path}: {self.clips:,} recording{'s' * (self.clips != 1)}, {long}", style="bold")
         if self.rates:
             shortest, median, longest = self.seconds
             yield Text(
@@ -54,9 +55,11 @@ class SpeechReport(CheckReport):
                 f"{_listed(self.formats)}"
             )
         if self.characters:
+            shown = self.characters[:100].replace(" ", "")
+            space = "space " if " " in self.characters else ""
             yield Text(
                 f"{self.characters_per_second:.1f} characters a second; {len(self.characters)} different ones: "
-                f"{self.characters[:100]}"
+                f"{space}{shown}"
             )
         table = Table(box=None, padding=(0, 2, 0, 0))
         table.add_column("split")

@@ -48,7 +48,7 @@ def test_in_good_recordings_nothing_is_found(good):
     assert (train.clips, train.speakers, train.words, train.hours) == (20, 4, 60, pytest.approx(20 / 3600))
     assert report.characters_per_second == 11
     told = str(report)
-    assert "30 recordings, 0.01 hours" in told
+    assert "30 recordings, 0.5 minutes" in told and "different ones: space ab" in told
     assert told.endswith("Nothing wrong found.")
 
 
