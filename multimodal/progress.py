@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -26,16 +27,17 @@ def track(
     # Stdout is not redirected: rich would send what is printed there to the bar's console, which is stderr.
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
     task = bar.add_task(what, total=total, rate="")
-    start, shown, done = time.monotonic(), False, 0
+    start, done = time.monotonic(), 0
+    timer = threading.Timer(PATIENCE, bar.start)  # also where the first item takes longer than that
+    timer.daemon = True
+    timer.start()
     try:
         for item in items:
             done += 1 if size is None else size(item)
-            if not shown and time.monotonic() - start > PATIENCE:
-                bar.start()
-                shown = True
-            if shown:
-                bar.update(task, completed=done, rate=f"{done / (time.monotonic() - start):.1f}/s")
+            bar.update(task, completed=done, rate=f"{done / (time.monotonic() - start):.1f}/s")
             yield item
     finally:
-        if shown:
+        timer.cancel()
+        timer.join()  # a bar that is just beginning is ended too
+        if bar.live.is_started:
             bar.stop()

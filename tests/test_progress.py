@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import multimodal.progress as progress
@@ -12,10 +14,15 @@ def test_short_work_prints_nothing(capfd):
 
 
 def test_long_work_shows_a_bar_on_stderr(capfd, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich: treat the captured stream as a terminal
     monkeypatch.setenv("COLUMNS", "100")
-    assert list(track(range(3), 3, "Reading images")) == [0, 1, 2]
+
+    def slow():
+        time.sleep(0.3)  # the first item alone takes longer than the patience
+        yield from range(3)
+
+    assert list(track(slow(), 3, "Reading images")) == [0, 1, 2]
     out, err = capfd.readouterr()
     assert out == ""
     assert "Reading images" in err

@@ -123,6 +123,7 @@ def _transcriptions(
     from multimodal.models.ctc_recognizer import CtcRecognizer
     from multimodal.models.speech_recognizer import SpeechRecognizer
     from multimodal.models.speech_transcription import stream
+    from multimodal.progress import track
 
     options: dict[str, Any] = {"timestamps": "word" if arguments.words else "segment"}
     options |= {"batch_size": arguments.batch_size, "beams": arguments.beams}
@@ -137,7 +138,7 @@ def _transcriptions(
                 f"--{given[0].replace('_', '-')} has no meaning for {arguments.model}, a CtcRecognizer, which writes "
                 "down the language that it was trained on; leave it out."
             )
-        for path in paths:
+        for path in track(paths, len(paths), "recordings") if len(paths) > 1 else paths:
             for transcription in model.transcribe([path], errors=errors, **options):
                 yield path, transcription
     else:
