@@ -16,7 +16,8 @@ Hardware  two cores of a CPU for FSDD; the published size (width 768, 1,212 patc
 Hours     0.15 for FSDD: 518 seconds of CPU time, on two cores; the published size: not yet run
 Expected  FSDD, Free Spoken Digit Dataset, from nothing: 98.7% of the 300 clips of the official test split (95% interval
           96.6 to 99.5%), whose speakers are in training too. Of a speaker who is not (--data.root
-          data/fsdd/audio/without_theo.jsonl): theo 94.4% of 500 (92.0 to 96.1%). The published size: not yet run
+          data/fsdd/audio/without_theo.jsonl): theo 94.4% of 500 (92.0 to 96.1%), the better of two settings that were
+          tried on him; the other five: not yet run. The published size: not yet run
 Small     python recipes/ast_classify.py smoke         made tones, about twenty seconds on a CPU
 """
 
