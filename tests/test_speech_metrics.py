@@ -62,7 +62,7 @@ def test_what_is_heard_in_an_empty_reference_counts_as_added():
 
 
 def test_an_alignment_can_be_read():
-    (one,) = align(["the cat sat on the mat".split()], ["so the cat sit on mat".split()])
+    (one,) = align([["the", "cat", "sat", "on", "the", "mat"]], [["so", "the", "cat", "sit", "on", "mat"]])
     lines = str(one).split("\n")
     assert lines[0] == "REF  ** the cat sat on the mat"
     assert lines[1] == "HYP  so the cat sit on *** mat"

@@ -129,5 +129,5 @@ def test_standardized_channels_have_mean_0_and_deviation_1_over_real_frames():
 def test_wrong_settings_are_refused():
     with pytest.raises(ArgumentError, match="mels is 0"):
         LogMelConfig(mels=0)
-    with pytest.raises(ArgumentError, match="low is 500.0 and high 400"):
+    with pytest.raises(ArgumentError, match=r"low is 500\.0 and high 400"):
         FbankConfig(low=500.0, high=400.0)

@@ -112,8 +112,8 @@ def _without_copies(images: PairedImages, groups: dict[str, int]) -> PairedImage
             skipped.append(Skipped(shown(pair.path), f"a copy of {shown(other[1])} in the {other[0]} part"))
     if not kept:
         raise DataError(
-            f"All {len(images.splits['train'])} training files of {images.root} are copies of files to validate or test "
-            "with."
+            f"All {len(images.splits['train'])} training files of {images.root} are copies of files to validate or "
+            "test with."
         )
     return replace(images, splits={**images.splits, "train": tuple(kept)}, skipped=tuple(skipped))
 

@@ -70,7 +70,9 @@ def test_a_folder_of_nothing_says_why_in_one_sentence(tmp_path):
         read_pairs(tmp_path)
     write(tmp_path / "a.txt", " \n")
     write(tmp_path / "b.txt", "")
-    with pytest.raises(DataError, match=r"holds no image or recording with a caption\. 2 entries .*a\.txt: empty text\.") as caught:
+    with pytest.raises(
+        DataError, match=r"holds no image or recording with a caption\. 2 entries .*a\.txt: empty text\."
+    ) as caught:
         read_pairs(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -98,7 +98,9 @@ def test_a_shard_that_is_cut_short_is_named_and_the_others_are_read(tmp_path):
     assert [pair.path for pair in images.splits["train"]] == [f"{whole}::1.jpg"]
     assert images.skipped[0].path == str(cut)
     assert "not a complete tar file" in images.skipped[0].reason
-    with pytest.raises(DataError, match=r"holds no image or recording with a caption.*not a complete tar file") as caught:
+    with pytest.raises(
+        DataError, match=r"holds no image or recording with a caption.*not a complete tar file"
+    ) as caught:
         read_pairs(cut)
     assert "\n" not in str(caught.value)
 

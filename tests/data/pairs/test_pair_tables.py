@@ -139,7 +139,10 @@ def test_what_cannot_be_used_is_named_and_counted(folder):
         ("./x.jsonl, line 11, caption 1", "empty text"),
         ("./x.jsonl, line 11, caption 3", "no text"),
         ("./x.jsonl, line 12", "the image or recording is an address; download it first"),
-        ("./x.jsonl, line 13", "image or recording: the image or recording itself instead of a file's name; save each as a file"),
+        (
+            "./x.jsonl, line 13",
+            "image or recording: the image or recording itself instead of a file's name; save each as a file",
+        ),
         ("./images", "file not found"),
         ("'./\\x00'", "file not found"),
     ]
