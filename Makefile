@@ -16,7 +16,7 @@ help:
 	@echo "make demo     classify handwritten digits with a small ViT; search drawn scenes with a small CLIP"
 	@echo "make test     the tests: no GPU, no network"
 	@echo "make check    ruff and pyright"
-	@echo "make bench    this package beside timm, transformers, CTranslate2, open_clip and FAISS, on this machine"
+	@echo "make bench    this package beside timm, transformers, CTranslate2, open_clip, FAISS and whisper, here"
 	@echo "make install  the virtual environment alone, in $(VENV)"
 	@echo "make clean    remove what these commands wrote, except $(VENV)"
 	@echo
@@ -40,6 +40,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/text.py $(ARGS)
 	$(BIN)/python benchmarks/search.py $(ARGS)
 	$(BIN)/python benchmarks/contrastive.py $(ARGS)
+	$(BIN)/python benchmarks/speech.py $(ARGS)
 
 install: $(INSTALLED)
 
