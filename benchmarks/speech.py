@@ -26,7 +26,8 @@ from typing import Any
 
 import torch
 from harness import Comparison, compare, machine, matrix_product_rate, outputs_differ, record, show
-from speech_workloads import NEW, SECONDS, convert, forced, recording, windows, write_model, writing
+from speech_peers import NEW, convert
+from speech_workloads import SECONDS, forced, recording, windows, write_model, writing
 from torch.nn import functional as F
 
 PEERS = ("openai-whisper", "transformers", "faster-whisper", "ctranslate2")
