@@ -41,7 +41,6 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/search.py $(ARGS)
 	$(BIN)/python benchmarks/contrastive.py $(ARGS)
 	$(BIN)/python benchmarks/speech.py $(ARGS)
-	$(BIN)/python benchmarks/speech.py $(ARGS)
 
 install: $(INSTALLED)
 
