@@ -24,6 +24,7 @@ from multimodal.hub import load
 from multimodal.models.classifier import Classifier
 from multimodal.tasks.classification import ClassificationTask, ObjectiveConfig
 from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tokenizers.transforms import of_images
 
 
 def vit_finetune(
@@ -51,7 +52,7 @@ def vit_finetune(
     model = load(source, pretrained=pretrained, device="cpu", dtype="float32")
     if not isinstance(model, Classifier):
         raise ArgumentError(f"source is {source!r}, which is not an image model.")
-    transform = model.config.transform
+    transform = of_images(model.config.transform, "This recipe")
     if image_size is not None:
         transform = replace(transform, size=(image_size, image_size))
     model = with_head(model, labels, transform=transform, drop_path=drop_path, fresh=not pretrained)
