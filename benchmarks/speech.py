@@ -10,7 +10,7 @@ are compared with openai-whisper's.
 `recording`: four minutes in Whisper-tiny dimensions by `transcribe`, 100 tokens each half minute, all windows together
 beside one after the other.
 
-On a GPU: Whisper-turbo dimensions in bf16, 32 windows at a time, seconds of audio per second.
+On a GPU: Whisper-turbo dimensions in bf16, 32 windows at a time, seconds of audio per second (not yet run).
 
 The weights are random; nothing of the timing depends on their values. `--record` writes benchmarks/results/.
 """
