@@ -24,9 +24,11 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.pairs.data_modules import PairData
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.scenes import write_scenes
-from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip, published_pair
+from multimodal.finetuning.dual_start import FreshTowersConfig, fresh_clip
 from multimodal.finetuning.kept import kept_score
 from multimodal.finetuning.precision import training_precision
+from multimodal.finetuning.published import published
+from multimodal.models.dual_encoder import DualEncoder
 from multimodal.presets import Stack, ViT
 from multimodal.tasks.contrastive import ContrastiveConfig, ContrastiveTask
 from multimodal.tasks.forgetting import ForgettingGuard
@@ -55,7 +57,7 @@ def clip_finetune(
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    model = published_pair(source, pretrained=pretrained)
+    model = published(source, DualEncoder, "'open_clip:ViT-B-32/openai'", name="source", pretrained=pretrained)
     guard = [ForgettingGuard(model, kept_score(keep), max_forget=max_forget)] if keep is not None else []
     return ContrastiveTask(model, training=training, optimizer=optimizer, callbacks=guard, seed=seed)
 

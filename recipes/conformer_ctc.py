@@ -4,13 +4,15 @@ Paper     Conformer, arXiv:2005.08100; CTC between the blocks, arXiv:2102.03216 
           arXiv:1904.08779; speed perturbation, Ko et al. 2015; hybrid CTC/attention, arXiv:1609.06773
 Run       python data/an4/prepare.py
           python recipes/conformer_ctc.py fit --data.root data/an4/audio --data.seconds_per_batch 60
-          --data.augment.speeds "[0.85,0.9,0.95,1.0,1.05,1.1,1.15]" --model.decoder_depth 2 --trainer.max_epochs 65
+          --data.augment.speeds "[0.85,0.9,0.95,1.0,1.05,1.1,1.15]" --model.fresh.decoder_depth 2
+          --trainer.max_epochs 65
           multimodal transcribe data/an4/audio/test --model lightning_logs/version_0/model --beams 10 --out heard
           multimodal wer data/an4/audio/manifest.jsonl heard --split test
 Your own  --data.root manifest.jsonl (or .csv, .tsv, a folder with a .txt beside each recording, LibriSpeech, LJSpeech,
           Common Voice); `multimodal check` says first what is wrong with it
-More      LibriSpeech: --data.root data/librispeech/audio --data.seconds_per_batch 600 --model.depth 16
-          --model.channels 144 --model.tokenizer unigram --model.vocabulary 1000 --model.decoder_depth 6
+More      LibriSpeech: --data.root data/librispeech/audio --data.seconds_per_batch 600 --model.fresh.depth 16
+          --model.fresh.channels 144 --model.fresh.tokenizer unigram --model.fresh.vocabulary 1000
+          --model.fresh.decoder_depth 6
 Many GPUs --trainer.devices 8 --trainer.strategy ddp --trainer.sync_batchnorm true
 Hardware  AN4: two cores of a CPU; LibriSpeech: GPUs with 24 GB
 Hours     0.9 for AN4 on one thread of a busy AMD EPYC of two cores; LibriSpeech: not yet run
@@ -26,82 +28,49 @@ from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import write_tones
 from multimodal.finetuning.averaging import averaged_weights
 from multimodal.finetuning.precision import training_precision
-from multimodal.finetuning.speech_start import trained_ctc
-from multimodal.presets.conformer import conformer
+from multimodal.finetuning.published import published
+from multimodal.finetuning.speech_start import FreshConformerConfig, fresh_conformer
+from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.tasks.ctc import CtcObjectiveConfig, CtcTask
 from multimodal.tasks.optimizer import OptimizerConfig
-from multimodal.tokenizers.text_settings import SpecialTokens
-from multimodal.tokenizers.text_training import Kind, train_tokenizer
 
 
 def conformer_ctc(
     texts: tuple[str, ...],
     start: str | None = None,
-    tokenizer: Kind = "character",
-    vocabulary: int = 150,
-    dim: int = 144,
-    depth: int = 8,
-    heads: int = 4,
-    kernel: int = 15,
-    mels: int = 80,
-    channels: int = 64,
-    dropout: float = 0.1,
-    between: bool = True,
-    decoder_depth: int = 0,
+    fresh: FreshConformerConfig = FreshConformerConfig(),
     average: float = 0.998,
     objective: CtcObjectiveConfig = CtcObjectiveConfig(),
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, betas=(0.9, 0.98), warmup=0.1),
     seed: int = 0,
 ) -> CtcTask:
-    """A Conformer with fresh weights, small enough for hours of speech rather than hundreds of hours.
+    """A Conformer, and how it is trained.
 
     Args:
         texts: what the vocabulary is trained on; the data give them.
         start: a model folder to go on from, with its sizes and its vocabulary; None: fresh weights.
-        tokenizer: the kind to train: characters, or larger pieces, which cannot be misspelt.
-        vocabulary: pieces at most; not of characters.
-        dim: width of a token.
-        depth: blocks.
-        heads: attention heads of a block.
-        kernel: tokens of 40 ms that the convolution of a block sees; odd.
-        mels: channels of the spectrogram.
-        channels: of the convolutions that subsample it.
-        dropout: probability of zeroing a channel while training.
-        between: whether CTC also answers in the middle of the stack.
-        decoder_depth: blocks of a decoder that helps in training and judges texts; 0: there is none.
+        fresh: sizes of a fresh model.
         average: decay of the average of all steps' weights, which is what is validated and saved; 0: the last ones.
         objective: weights of the losses, what is hidden of the spectrograms.
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    if start is not None:
-        model = trained_ctc(start)
+    if start is None:
+        model = fresh_conformer(texts, fresh)
     else:
-        pieces = train_tokenizer(iter(texts), tokenizer, vocabulary=vocabulary, special=SpecialTokens(unk="<unk>"))
-        model = conformer(
-            pieces.vocabulary,
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            kernel=kernel,
-            mels=mels,
-            channels=channels,
-            dropout=dropout,
-            between=between,
-            decoder_depth=decoder_depth,
-        ).build(pieces)
+        model = published(start, CtcRecognizer, "'lightning_logs/version_0/model'", name="start")
     averaging = [averaged_weights(average)] if average else []
     return CtcTask(model, objective=objective, optimizer=optimizer, callbacks=averaging, seed=seed)
 
 
 SMOKE = Smoke(
     arguments=(
-        "--model.dim=64",
-        "--model.depth=2",
-        "--model.mels=40",
-        "--model.channels=16",
-        "--model.between=false",
-        "--model.dropout=0",
+        "--model.fresh.dim=64",
+        "--model.fresh.depth=2",
+        "--model.fresh.mels=40",
+        "--model.fresh.channels=16",
+        "--model.fresh.between=false",
+        "--model.fresh.dropout=0",
         "--model.average=0.9",
         "--model.optimizer.lr=0.003",
         "--data.seconds_per_batch=12",

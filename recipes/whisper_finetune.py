@@ -24,7 +24,9 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.speech.data_modules import SpeechData
 from multimodal.data.speech.tones import WORDS, write_tones
 from multimodal.finetuning.precision import training_precision
-from multimodal.finetuning.speech_start import FreshWhisperConfig, fresh_whisper, published_recognizer
+from multimodal.finetuning.published import published
+from multimodal.finetuning.speech_start import FreshWhisperConfig, fresh_whisper
+from multimodal.models.speech_recognizer import SpeechRecognizer
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.speech_to_text import SpeechToTextConfig, SpeechToTextTask
 
@@ -47,7 +49,7 @@ def whisper_finetune(
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    model = published_recognizer(source, pretrained=pretrained)
+    model = published(source, SpeechRecognizer, "'hf:openai/whisper-small'", name="source", pretrained=pretrained)
     return SpeechToTextTask(model, training=training, optimizer=optimizer, seed=seed)
 
 

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import io
 import json
-import tarfile
-import zipfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from prepare_scripts import archive, script, zipped
 
 from multimodal.data.speech.read import read_speech
 from multimodal.media import read_audio
-
-DATA = Path(__file__).parents[1] / "data"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"prepare_{name}", DATA / name / "prepare.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def sound(form: str, seconds: float = 0.5) -> bytes:
@@ -36,16 +21,6 @@ def sound(form: str, seconds: float = 0.5) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, 16_000, format=form, subtype="PCM_16")
     return file.getvalue()
-
-
-def packed(path: Path, members: dict[str, bytes]) -> str:
-    """Write `members` as a .tar.gz; its checksum, in MD5."""
-    with tarfile.open(path, "w:gz") as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -66,7 +41,9 @@ def test_librispeech(source, tmp_path, monkeypatch):
         lines = f"{speaker}-7-0000 CHAPTER ONE\n{speaker}-7-0001 IT'S HERE\n"
         members = {f"{start}.trans.txt": lines.encode(), "LibriSpeech/README.TXT": b"x"}
         members |= {f"{start}-000{i}.flac": sound("FLAC", 0.5 + i) for i in range(2)}
-        monkeypatch.setitem(module.CHECKSUMS, part, packed(source / f"{part}.tar.gz", members))
+        monkeypatch.setitem(
+            module.CHECKSUMS, part, archive(source / f"{part}.tar.gz", members, "md5").partition(":")[2]
+        )
     out = tmp_path / "out" / "audio"
     assert module.main([str(out)]) == 0
     assert [path.name for path in out.parent.iterdir()] == ["audio"]
@@ -92,7 +69,7 @@ def test_speech_commands(source, tmp_path, monkeypatch):
     members = {f"./{name}": sound("WAV") for name in [*files, "_background_noise_/pink_noise.wav"]}
     members |= {"./validation_list.txt": b"yes/1b_nohash_0.wav\nno/1b_nohash_0.wav\n", "./LICENSE": b"x"}
     members |= {"./testing_list.txt": b"yes/2c_nohash_0.wav\n"}
-    monkeypatch.setattr(module, "CHECKSUM", f"md5:{packed(source / 'x.tar.gz', members)}")
+    monkeypatch.setattr(module, "CHECKSUM", archive(source / "x.tar.gz", members))
     monkeypatch.setattr(module, "URL", (source / "x.tar.gz").as_uri())
     out = tmp_path / "out" / "audio"
     assert module.main([str(out)]) == 0
@@ -110,13 +87,13 @@ def test_esc50(source, tmp_path, monkeypatch):
     module = script("esc50")
     top = f"ESC-50-{module.COMMIT}"
     lines = ["filename,fold,target,category,esc10,src_file,take"]
-    with zipfile.ZipFile(source / "x.zip", "w") as file:
-        for fold in module.FOLDS:
-            name = f"{fold}-10{fold}-A-21.wav"
-            lines.append(f"{name},{fold},21,crying_baby,False,10{fold},A")
-            file.writestr(f"{top}/audio/{name}", sound("WAV"))
-        file.writestr(f"{top}/meta/esc50.csv", "\n".join(lines))
-    monkeypatch.setattr(module, "CHECKSUM", f"md5:{hashlib.md5((source / 'x.zip').read_bytes()).hexdigest()}")
+    members = {}
+    for fold in module.FOLDS:
+        name = f"{fold}-10{fold}-A-21.wav"
+        lines.append(f"{name},{fold},21,crying_baby,False,10{fold},A")
+        members[f"{top}/audio/{name}"] = sound("WAV")
+    members[f"{top}/meta/esc50.csv"] = "\n".join(lines).encode()
+    monkeypatch.setattr(module, "CHECKSUM", zipped(source / "x.zip", members))
     monkeypatch.setattr(module, "URL", (source / "x.zip").as_uri())
     out = tmp_path / "out" / "audio"
     assert module.main([str(out), "--test-fold", "2"]) == 0
@@ -153,7 +130,7 @@ def test_an4(source, tmp_path, monkeypatch):
         "an4/wav/an4_clstk/fash/cen1-fash-b.sph": sphere(samples[:4_000]),
         "an4/wav/an4test_clstk/mdms2/an417-mdms2-b.sph": sphere(samples),
     }
-    checksum = f"md5:{packed(source / 'x.tar.gz', members)}"
+    checksum = archive(source / "x.tar.gz", members)
     monkeypatch.setattr(module, "CHECKSUM", checksum)
     monkeypatch.setattr(module, "SOURCES", ((source / "gone.tar.gz").as_uri(), (source / "x.tar.gz").as_uri()))
     out = tmp_path / "out" / "audio"
@@ -180,7 +157,7 @@ def test_a_damaged_recording_of_an4_is_named(source, tmp_path, monkeypatch, caps
         "an4/etc/an4_train.transcription": b"<s> YES </s> (an251-fash-b)\n",
         "an4/wav/an4_clstk/fash/an251-fash-b.sph": b"nothing",
     }
-    monkeypatch.setattr(module, "CHECKSUM", f"md5:{packed(source / 'x.tar.gz', members)}")
+    monkeypatch.setattr(module, "CHECKSUM", archive(source / "x.tar.gz", members))
     monkeypatch.setattr(module, "SOURCES", ((source / "x.tar.gz").as_uri(),))
     assert module.main([str(tmp_path / "out" / "audio")]) == 1
     assert "an251-fash-b.sph cannot be read" in capsys.readouterr().err

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import importlib.util
 import io
 import json
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
+from prepare_scripts import DATA, archive, checksum, script, zipped
 
 from multimodal.data.images.read import read_labeled_images
 from multimodal.data.pairs.read import read_pairs
@@ -24,39 +20,7 @@ from multimodal.data.text.questions import read_questions
 from multimodal.data.text.readers import read_labeled_texts, read_tagged_words, read_translations
 from multimodal.data.text.sources import read_texts
 
-DATA = Path(__file__).parents[1] / "data"
 NAMES = sorted(path.parent.name for path in DATA.glob("*/prepare.py"))
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"prepare_{name}", DATA / name / "prepare.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def archive(path: Path, members: dict[str, bytes]) -> str:
-    """Write `members` as a .tar.gz; its checksum."""
-    with tarfile.open(path, "w:gz") as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def zipped(path: Path, members: dict[str, bytes]) -> str:
-    """Write `members` as a .zip; its checksum."""
-    with zipfile.ZipFile(path, "w") as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-    return checksum(path.read_bytes())
-
-
-def checksum(data: bytes, algorithm: str = "sha256") -> str:
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def jpeg(shade: int) -> bytes:

@@ -120,32 +120,30 @@ def _transcriptions(
     model: Any, paths: Sequence[Path], arguments: argparse.Namespace, errors: list[tuple[Any, str]]
 ) -> Iterator[tuple[Path, Transcription]]:
     """Each recording and its text, as soon as it is known."""
+    from multimodal.models import ctc_transcription, speech_transcription
     from multimodal.models.ctc_recognizer import CtcRecognizer
     from multimodal.models.speech_recognizer import SpeechRecognizer
-    from multimodal.models.speech_transcription import stream
-    from multimodal.progress import track
 
     options: dict[str, Any] = {"timestamps": "word" if arguments.words else "segment"}
     options |= {"batch_size": arguments.batch_size, "beams": arguments.beams}
     if isinstance(model, SpeechRecognizer):
         options |= {"language": arguments.language, "task": arguments.task or "transcribe"}
         options |= {"prompt": arguments.prompt, "condition": not arguments.no_condition}
-        for place, transcription in stream(model, paths, errors=errors, **options):
-            yield paths[place], transcription
+        found = speech_transcription.stream(model, paths, errors=errors, **options)
     elif isinstance(model, CtcRecognizer):
         if given := [name for name in _OF_WHISPER if getattr(arguments, name)]:
             raise ArgumentError(
                 f"--{given[0].replace('_', '-')} has no meaning for {arguments.model}, a CtcRecognizer, which writes "
                 "down the language that it was trained on; leave it out."
             )
-        for path in track(paths, len(paths), "recordings") if len(paths) > 1 else paths:
-            for transcription in model.transcribe([path], errors=errors, **options):
-                yield path, transcription
+        found = ctc_transcription.stream(model, paths, errors=errors, **options)
     else:
         kind = type(model).__name__
         raise ArgumentError(
             f"{arguments.model} is a {kind}; transcribe needs a SpeechRecognizer or a CtcRecognizer, of speech."
         )
+    for place, transcription in found:
+        yield paths[place], transcription
 
 
 def _rendered(transcription: Transcription, arguments: argparse.Namespace, *, several: bool) -> str:

@@ -6,6 +6,7 @@ What is looked for is in images/check.py and speech/check.py, which add what the
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckReport:
+class CheckReport(ABC):
     """What a check found. Printing it gives the table for people; `to_json` gives everything."""
 
     path: str
@@ -50,9 +51,9 @@ class CheckReport:
         """Everything, as one JSON object."""
         return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
 
+    @abstractmethod
     def head(self) -> Iterator[Any]:
         """What stands above the findings: sentences and tables for rich."""
-        raise NotImplementedError
 
     def __rich__(self) -> RenderableType:
         from rich.console import Group

@@ -8,6 +8,7 @@ batches of like size, which saves padding.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from multimodal.errors import DataError
 POOL = 50  # batches of a shuffled order among which items of like size are brought together
 
 
-class Order(Sampler[list[tuple[int, int]]]):
+class Order(Sampler[list[tuple[int, int]]], ABC):
     """The batches of one epoch for one process, as lists of (epoch, index) for the dataset.
 
     A subclass says what the batches of `epoch` are, and where a checkpoint of other batches stands among them.
@@ -43,21 +44,21 @@ class Order(Sampler[list[tuple[int, int]]]):
         """Called by Lightning before each epoch."""
         self.asked = epoch
 
+    @abstractmethod
     def __len__(self) -> int:
         """Batches of this rank in an epoch; the same in each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batches(self) -> list[list[int]]:
         """Indices of the items of each batch of this rank in `epoch`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def marks(self) -> dict[str, int]:
         """What a checkpoint keeps beside the number of batches, so that `done` understands it under other settings."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self, state: dict[str, int]) -> int:
         """Batches of this order that a checkpoint's `state` has behind it."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         # A list, not a generator: `start` counts at the call and not when the first batch is asked for.

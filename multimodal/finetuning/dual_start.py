@@ -84,21 +84,6 @@ def locked_image(
     return model
 
 
-def published_pair(source: str | Path, *, pretrained: bool = True) -> DualEncoder:
-    """A published dual encoder in float32, to be trained further.
-
-    Raises:
-        ArgumentError: `source` is a model of another kind.
-    """
-    model = load(source, pretrained=pretrained, device="cpu", dtype="float32")
-    if not isinstance(model, DualEncoder):
-        raise ArgumentError(
-            f"source is {source!r}, a {type(model).__name__}; this recipe trains dual encoders, such as "
-            "'open_clip:ViT-B-32/openai' or a model folder of recipes/clip.py."
-        )
-    return model
-
-
 def text_tower(texts: Iterable[str], fresh: FreshTowersConfig) -> tuple[TextTokenizer, TextTowerConfig]:
     """A tokenizer, trained on `texts` where `fresh.vocabulary` asks for one, and CLIP's text tower for it."""
     tokenizer, end = _vocabulary(texts, fresh)

@@ -1,27 +1,25 @@
-"""Where the training of a recognizer starts: a published one, a folder, or fresh weights and their own vocabulary.
+"""Where the training of a recognizer starts, if not from a trained one: fresh weights and a vocabulary of their own.
 
-Ref: Whisper arXiv:2212.04356
+Refs: Whisper arXiv:2212.04356 · Conformer arXiv:2005.08100
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tokenizers import AddedToken
 
-from multimodal.errors import ArgumentError
-from multimodal.hub import load
 from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.speech_recognizer import SpeechRecognizer
 from multimodal.models.speech_tokens import suppressed, suppressed_first
+from multimodal.presets.conformer import conformer
 from multimodal.presets.speech import WhisperSize, whisper
 from multimodal.tokenizers.audio import ConvStemConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_ranks import whisper_tokens
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings
-from multimodal.tokenizers.text_training import train_tokenizer
+from multimodal.tokenizers.text_training import Kind, train_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,31 +68,26 @@ def whisper_vocabulary(texts: Iterable[str], size: int, languages: Iterable[str]
     return TextTokenizer(engine, TextSettings(special=special, max_length=448))
 
 
-def published_recognizer(source: str | Path, *, pretrained: bool = True) -> SpeechRecognizer:
-    """A published recognizer in float32, to be trained further.
+@dataclass(frozen=True, kw_only=True)
+class FreshConformerConfig:
+    """Sizes of a Conformer that is trained from nothing: small enough for hours of speech, not hundreds of hours."""
 
-    Raises:
-        ArgumentError: `source` is a model of another kind.
-    """
-    model = load(source, pretrained=pretrained, device="cpu", dtype="float32")
-    if not isinstance(model, SpeechRecognizer):
-        raise ArgumentError(
-            f"source is {source!r}, a {type(model).__name__}; this recipe trains Whisper, such as "
-            "'hf:openai/whisper-small' or a model folder that it wrote."
-        )
-    return model
+    tokenizer: Kind = "character"  # the kind to train: characters, or larger pieces, which cannot be misspelt
+    vocabulary: int = 150  # pieces at most; not of characters
+    dim: int = 144
+    depth: int = 8
+    heads: int = 4
+    kernel: int = 15  # tokens of 40 ms that the convolution of a block sees; odd
+    mels: int = 80
+    channels: int = 64  # of the convolutions that subsample the spectrogram
+    dropout: float = 0.1
+    between: bool = True  # whether CTC also answers in the middle of the stack
+    decoder_depth: int = 0  # blocks of a decoder that helps in training and judges texts; 0: there is none
 
 
-def trained_ctc(source: str | Path) -> CtcRecognizer:
-    """A trained recognizer by CTC in float32, with its vocabulary, to be trained further.
-
-    Raises:
-        ArgumentError: `source` is a model of another kind.
-    """
-    model = load(source, device="cpu", dtype="float32")
-    if not isinstance(model, CtcRecognizer):
-        raise ArgumentError(
-            f"start is {source!r}, a {type(model).__name__}; this recipe trains recognizers by CTC, such as a model "
-            "folder that it wrote."
-        )
-    return model
+def fresh_conformer(texts: Iterable[str], fresh: FreshConformerConfig) -> CtcRecognizer:
+    """A Conformer with fresh weights and a vocabulary that is trained on `texts`."""
+    special = SpecialTokens(unk="<unk>")
+    pieces = train_tokenizer(iter(texts), fresh.tokenizer, vocabulary=fresh.vocabulary, special=special)
+    sizes = {name: value for name, value in vars(fresh).items() if name not in ("tokenizer", "vocabulary")}
+    return conformer(pieces.vocabulary, **sizes).build(pieces)

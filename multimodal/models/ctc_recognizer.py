@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -143,6 +144,7 @@ class CtcRecognizer(nn.Module):
         encoded = self.encoder(mel, keep, after=self._listen(between) if self.config.between else None)
         return Scored(self.head(encoded.x), encoded.keep, encoded.x, tuple(between))
 
+    @torch.inference_mode()
     def judge(self, texts: Sequence[Sequence[int]], x: Float[Tensor, "s d"]) -> Float[Tensor, " n"]:
         """The log-probability that the decoder gives each of `texts` (ids), each with its end, for the sound of `x`.
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -23,17 +23,16 @@ from torch import Tensor
 
 from multimodal.errors import ArgumentError, nearest
 from multimodal.generation.ctc import Placed, align, best_path, prefix_beams
-from multimodal.media import MediaError, probe_audio, stream_audio
-from multimodal.models.speech_activity import Chunk, chunks, runs
+from multimodal.models.speech_activity import Chunk, runs
+from multimodal.models.speech_options import Timestamps, check_choice
 from multimodal.models.speech_result import Segment, Transcription, Word
-from multimodal.models.speech_transcription import sound_of
+from multimodal.models.speech_stream import BATCH, Ended, Job, Step, answers, gathered, in_batches, jobs, lengths_of
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.watching import evaluating
-from multimodal.progress import track
 from multimodal.tokenizers.audio import subsampled
-from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, HOP, SAMPLE_RATE, frame_keep
+from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, HOP, frame_keep
 
-TIMESTAMPS = ("segment", "word", "none")
+LONGEST = 30.0  # seconds of a window; somebody who speaks longer without a pause is cut
 PAUSE = 0.6  # seconds between words that end a segment
 JUDGE = 0.2  # weight of the decoder's log-probability beside CTC's: best on held-out speakers of AN4
 LINE = 84  # characters: two lines of a subtitle, after which a segment ends at the next word
@@ -50,31 +49,48 @@ class Heard:
     logprobs: tuple[float, ...]
 
 
-def transcribe(
+def transcribe(model: Any, audio: Any, *, errors: list[tuple[Any, str]] | None = None, **options: Any) -> Any:
+    """The `Transcription` of one recording, or a list of those of several.
+
+    Args:
+        model: a `CtcRecognizer` with a tokenizer.
+        audio: a path, the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a list of these.
+        errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
+        options: see `stream`.
+
+    Raises:
+        ArgumentError: as `stream`.
+        MediaError: a recording cannot be read, and no `errors` list was given.
+    """
+    several = isinstance(audio, list)
+    return answers(stream(model, audio if several else [audio], errors=errors, **options), several=several)
+
+
+def stream(
     model: Any,
-    audio: Any,
+    sources: Sequence[Any],
     *,
     timestamps: str = "segment",
     batch_size: int | None = None,
     beams: int | None = None,
     errors: list[tuple[Any, str]] | None = None,
     **others: Any,
-) -> Any:
-    """The `Transcription` of one recording, or a list of those of several.
+) -> Iterator[tuple[int, Transcription]]:
+    """Each recording's place in `sources` and its transcription, as soon as it is known.
 
     Args:
         model: a `CtcRecognizer` with a tokenizer.
-        audio: a path, the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a list of these.
+        sources: as `audio` of `transcribe`.
         timestamps: "word" gives each segment its words; "none" one segment for each window of speech.
-        batch_size: windows of up to 30 s that go through the model at a time; None: 8.
+        batch_size: windows of up to 30 s, of any of the recordings, that go through the model at a time; None: 8.
         beams: prefixes that are followed in the search for the likeliest text, which a model with a decoder then
             judges too; None: the likeliest path.
-        errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
+        errors: as in `transcribe`.
         others: what only other recognizers can follow, such as `language`; refused unless it is None.
 
     Raises:
-        ArgumentError: an unknown `timestamps`, numbers below 1, or a model without a tokenizer.
-        MediaError: a recording cannot be read, and no `errors` list was given.
+        ArgumentError: an option that CTC cannot follow, numbers below 1, or a model without a tokenizer.
+        MediaError: as in `transcribe`.
     """
     tokenizer_of(model)
     if wrong := [name for name, value in others.items() if value is not None]:
@@ -82,47 +98,39 @@ def transcribe(
         raise ArgumentError(
             f"{wrong[0]} is no option of a recognizer by CTC, which has {', '.join(own)}.{nearest(wrong[0], own)}"
         )
-    if timestamps not in TIMESTAMPS:
-        known = ", ".join(map(repr, TIMESTAMPS))
-        raise ArgumentError(
-            f"timestamps is {timestamps!r}; it must be one of {known}.{nearest(timestamps, TIMESTAMPS)}"
-        )
+    check_choice("timestamps", timestamps, get_args(Timestamps))
     for name, value in (("batch_size", batch_size), ("beams", beams)):
         if value is not None and value < 1:
             raise ArgumentError(f"{name} is {value}; it must be at least 1.")
-    several = isinstance(audio, list)
-    found = []
-    for source in audio if several else [audio]:
-        try:
-            found.append(_one(model, source, timestamps, batch_size or 8, beams))
-        except MediaError as error:
-            if errors is None:
-                raise
-            errors.append((source, str(error)))
-    return found if several else (found[0] if found else None)
+    seconds = lengths_of(sources, errors)
+    steps = _steps(model, jobs(sources, list(seconds), longest=LONGEST), timestamps, batch_size or BATCH, beams)
+    with evaluating(model):
+        for heard in gathered(sources, seconds, steps, errors):
+            text = " ".join(segment.text for segment in heard.segments)
+            found = Transcription(
+                source=sources[heard.place], text=text, language=None, seconds=heard.seconds, segments=heard.segments
+            )
+            yield heard.place, found
 
 
-def _one(model: Any, source: Any, timestamps: str, batch_size: int, beams: int | None) -> Transcription:
-    seconds, segments = 0.0, []
-    sound = sound_of(source)
-    total = math.ceil(probe_audio(sound).seconds)
+def _steps(
+    model: Any, items: Iterable[Job | Ended], timestamps: str, batch_size: int, beams: int | None
+) -> Iterator[tuple[int, Step] | Ended]:
+    def spoken() -> Iterator[Job | Ended]:
+        for item in items:
+            if isinstance(item, Job):
+                yield from (Job(item.place, part) for part in utterances(item.chunk))
+            else:
+                yield item
 
-    def pieces() -> Iterator[np.ndarray]:
-        nonlocal seconds
-        for piece in stream_audio(sound, rate=SAMPLE_RATE):
-            seconds += len(piece) / SAMPLE_RATE
-            yield piece
-
-    def windows() -> Iterator[Chunk]:
-        for chunk in track(chunks(pieces()), total, "seconds of audio", size=lambda chunk: math.ceil(chunk.seconds)):
-            yield from utterances(chunk)
-
-    with evaluating(model), torch.inference_mode():
-        for batch in _batched(windows(), batch_size):
-            for chunk, window in zip(batch, score_windows(model, [chunk.wave for chunk in batch]), strict=True):
-                segments += _segments(model, chunk, window, timestamps, beams)
-    text = " ".join(segment.text for segment in segments)
-    return Transcription(source=source, text=text, language=None, seconds=seconds, segments=tuple(segments))
+    for batch in in_batches(spoken(), batch_size):
+        windows = iter(score_windows(model, [item.chunk.wave for item in batch if isinstance(item, Job)]))
+        for item in batch:
+            if isinstance(item, Ended):
+                yield item
+            else:
+                segments = _segments(model, item.chunk, next(windows), timestamps, beams)
+                yield item.place, Step(tuple(segments), item.chunk.end)
 
 
 class Window(NamedTuple):
@@ -139,8 +147,11 @@ def utterances(chunk: Chunk) -> Iterator[Chunk]:
         yield Chunk(start=chunk.start + start, wave=wave, speech=chunk.speech[start:end])
 
 
+@torch.inference_mode()
 def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Window]:
     """What `model` makes of each window; it must be in eval mode."""
+    if not waves:
+        return []
     like = next(model.parameters())
     samples = torch.tensor([len(wave) for wave in waves], device=like.device)
     padded = torch.zeros(len(waves), int(samples.max()), device=like.device)
@@ -154,6 +165,7 @@ def score_windows(model: Any, waves: Sequence[np.ndarray]) -> list[Window]:
     return [Window(row[:count], x[:count]) for row, x, count in zip(scores, found.x, counts, strict=True)]
 
 
+@torch.inference_mode()
 def recognize(model: Any, window: Window, beams: int | None = None) -> list[Placed]:
     """The tokens of a window, and where each lies."""
     if beams is None:
@@ -238,8 +250,3 @@ def _parts(piece: str) -> list[str]:
     """A piece of text before each of its spaces: ["a", " b"] of "a b"."""
     places = [0, *(i for i, letter in enumerate(piece) if letter == " " and i > 0), len(piece)]
     return [piece[start:stop] for start, stop in itertools.pairwise(places) if stop > start]
-
-
-def _batched(windows: Iterator[Chunk], size: int) -> Iterator[tuple[Chunk, ...]]:
-    while batch := tuple(itertools.islice(windows, size)):
-        yield batch

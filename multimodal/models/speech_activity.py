@@ -123,6 +123,11 @@ class Chunk:
         """How long it is."""
         return len(self.wave) / SAMPLE_RATE
 
+    @property
+    def end(self) -> float:
+        """Seconds from the start of the recording at which it ends."""
+        return (self.start + len(self.wave) // HOP) / FRAMES_PER_SECOND
+
 
 def chunks(
     pieces: Iterable[np.ndarray], *, longest: float = 30.0, config: ActivityConfig | None = None

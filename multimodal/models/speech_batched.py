@@ -16,35 +16,18 @@ from typing import Any
 
 import torch
 
-from multimodal.models.speech_activity import Chunk
 from multimodal.models.speech_aligned import with_words
 from multimodal.models.speech_decoding import detect_language
 from multimodal.models.speech_fallback import failure
 from multimodal.models.speech_options import Decoded
 from multimodal.models.speech_result import Segment
 from multimodal.models.speech_segments import Cut, Piece, cut, kept, segment_of, text_of
-from multimodal.models.speech_sequential import LongFormConfig, Step, decode, end_of, is_silence, sequential
+from multimodal.models.speech_sequential import LongFormConfig, decode, end_of, is_silence, sequential
+from multimodal.models.speech_stream import Ended, Job, Step, in_batches
 from multimodal.models.speech_tokens import TIMESTAMP_STEP
 from multimodal.models.speech_verification import flipped, missed, repeated, scripts, strange_script, too_much
 from multimodal.models.speech_windows import WholeWindows, window_features
 from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND, HOP
-
-
-@dataclass(frozen=True)
-class Job:
-    """A window of the recording number `place`."""
-
-    place: int
-    chunk: Chunk
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The recording number `place` has no more windows."""
-
-    place: int
-    seconds: float  # its length
-    error: Exception | None = None  # why it could not be read to its end
 
 
 @dataclass
@@ -87,24 +70,17 @@ def batched(
         batch_size: windows at a time.
         prompt: tokens of a text that every window is told.
     """
-    recordings: dict[int, _Recording] = {}
-    waiting: list[Job | Ended] = []
-    decoder = _Decoder(model, config, prompt, recordings)
-    for job in jobs:
-        waiting.append(job)
-        if sum(isinstance(item, Job) for item in waiting) >= batch_size:
-            yield from decoder.run(waiting)
-            waiting = []
-    yield from decoder.run(waiting)
+    decoder = _Decoder(model, config, prompt)
+    for items in in_batches(jobs, batch_size):
+        yield from decoder.run(items)
 
 
 class _Decoder:
     """A model and what it has heard so far."""
 
-    def __init__(
-        self, model: Any, config: LongFormConfig, prompt: Sequence[int], recordings: dict[int, _Recording]
-    ) -> None:
-        self.model, self.config, self.prompt, self.recordings = model, config, list(prompt), recordings
+    def __init__(self, model: Any, config: LongFormConfig, prompt: Sequence[int]) -> None:
+        self.model, self.config, self.prompt = model, config, list(prompt)
+        self.recordings: dict[int, _Recording] = {}
         self.prompt_text = text_of(model, prompt)
 
     def run(self, items: Sequence[Job | Ended]) -> Iterator[tuple[int, Step] | Ended]:
@@ -188,8 +164,7 @@ class _Decoder:
         ids = [id for segment in segments for id in segment.ids]
         recording.text, recording.told = text_of(self.model, ids), ids if why is None else []
         recording.last_word = end_of(segments) if segments else recording.last_word
-        end = (chunk.start + len(chunk.wave) // HOP) / FRAMES_PER_SECOND
-        return Step(tuple(segments), end, recording.language)
+        return Step(tuple(segments), chunk.end, recording.language)
 
     def _segment(self, heard: _Heard, piece: Piece, offset: float) -> Segment:
         return segment_of(self.model, heard.decoded, piece, offset=offset, how="batched")

@@ -23,6 +23,7 @@ from multimodal.models.speech_beams import search_texts
 from multimodal.models.speech_drawing import draw_texts
 from multimodal.models.speech_options import Decoded, DecodingConfig
 from multimodal.models.speech_prompts import Begun, Listener, Rows, begin, language_odds, rules_of, tokens_of
+from multimodal.models.speech_segments import text_of
 
 __all__ = ["Decoded", "DecodingConfig", "compression_ratio", "decode_windows", "detect_language"]
 
@@ -101,7 +102,7 @@ def _decoded(model: Any, begun: Begun, window: int, texts: Sequence[Any], config
         return text.score / (length if config.length_penalty is None else ((5 + length) / 6) ** config.length_penalty)
 
     best = max(found, key=merit)
-    text = model.tokenizer.decode([id for id in best.ids if id < eot]).strip()
+    text = text_of(model, best.ids)
     return Decoded(
         ids=best.ids,
         logprobs=best.logprobs[: len(best.ids)],

@@ -6,13 +6,49 @@ Refs: Whisper arXiv:2212.04356 §4.5 · patience arXiv:2204.05424 · length pena
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from multimodal.errors import ArgumentError, nearest
 from multimodal.models.speech_tokens import Task
 
 _MOST = 1000  # beams or samples of a window; more would fill the memory instead of being refused
+
+Timestamps = Literal["segment", "word", "none"]
+
+
+class TranscribeOptions(TypedDict, total=False):
+    """How `SpeechRecognizer.transcribe` writes down what is said; defaults in `speech_plan.py`."""
+
+    language: (
+        str | None
+    )  # a code or an English name, "de" or "German"; None: each recording's own, as the model hears it
+    task: str  # "transcribe", or "translate": into English
+    timestamps: str  # "segment"; "word" gives each segment its words; "none": text alone, a segment for each window
+    # Windows that go through the model at a time, each verified and, where it is suspect, decoded again; 1: one after
+    # the other, each told the text before it, which is openai-whisper's way. None: 1 where all is one window, else 8.
+    batch_size: int | None
+    beams: int | None  # texts that are searched at a time, in place of the likeliest token each time
+    condition: bool  # whether a window that is decoded after another is told its text
+    prompt: str | None  # a text that the model takes for what was said before: names, spelling, style
+    temperatures: float | Sequence[float]  # of the first and of further tries where a text looks wrong
+    best_of: int | None  # texts that are drawn of a window at temperatures above 0, of which the likeliest counts
+    logprob_threshold: float | None  # of a text's mean log-probability, below which it looks wrong; None: never
+    compression_threshold: float | None  # of its compression ratio, above which it repeats itself; None: never
+    no_speech_threshold: float | None  # of the probability of silence, above which a text that looks wrong is dropped
+    seed: int | None  # of what is drawn, at temperatures above 0; None: another one each time
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse a `value` of the option `name` that is none of `choices`.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if value not in choices:
+        close = nearest(str(value), choices)
+        raise ArgumentError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.{close}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ Refs: Whisper arXiv:2212.04356 · Distil-Whisper arXiv:2311.00430
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from multimodal.backbone.mask import Mask
 from multimodal.backbone.packed import project
 from multimodal.errors import ArgumentError
 from multimodal.models.audio_encoder import AudioEncoderConfig
+from multimodal.models.speech_options import TranscribeOptions
 from multimodal.models.speech_tokens import SpeechTokens
 from multimodal.tokenizers.audio_features import LogMelConfig
 from multimodal.tokenizers.text import TextTokenizer
@@ -118,43 +119,25 @@ class SpeechRecognizer(nn.Module):
         return project(hidden, self.output_weight)
 
     def transcribe(
-        self,
-        audio: Any,
-        *,
-        language: str | None = None,
-        task: str = "transcribe",
-        timestamps: str = "segment",
-        batch_size: int | None = None,
-        beams: int | None = None,
-        condition: bool = True,
-        prompt: str | None = None,
-        errors: list[tuple[Any, str]] | None = None,
-        **more: Any,
+        self, audio: Any, *, errors: list[tuple[Any, str]] | None = None, **options: Unpack[TranscribeOptions]
     ) -> Any:
         """What is said in a recording: a `Transcription`; of a list, a list of them.
 
         Args:
             audio: a path (of a video as well), the bytes of a file, samples at 16 kHz (n,), or (samples, rate); or a
                 list of these.
-            language: a code or an English name, "de" or "German"; None: each recording's own, as the model hears it.
-            task: "transcribe", or "translate": into English.
-            timestamps: "segment"; "word" gives each segment its words; "none".
-            batch_size: windows at a time; 1: one after the other; None: as many as pay.
-            beams: texts that are searched at a time, in place of the likeliest token each time.
-            condition: whether a window that is decoded after another is told its text.
-            prompt: a text that the model takes for what was said before: names, spelling, style.
             errors: where given, an unreadable recording is appended here as (recording, reason) and left out.
-            more: rarer options, see `speech_transcription.transcribe`.
+            options: `language`, `task`, `timestamps`, `batch_size`, `beams`, `condition`, `prompt` and rarer ones; see
+                `TranscribeOptions`.
 
         Raises:
-            ArgumentError: an option that the model cannot follow, such as a language that it does not know.
+            ArgumentError: an unknown option, or one that the model cannot follow, such as a language that it does not
+                know.
             MediaError: a recording cannot be read, and no `errors` list was given.
         """
         from multimodal.models.speech_transcription import transcribe
 
-        common = {"language": language, "task": task, "timestamps": timestamps, "batch_size": batch_size}
-        common |= {"beams": beams, "condition": condition, "prompt": prompt, "errors": errors}
-        return transcribe(self, audio, **common, **more)
+        return transcribe(self, audio, errors=errors, **options)
 
 
 def _check(config: SpeechRecognizerConfig) -> None:

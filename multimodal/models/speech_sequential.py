@@ -22,6 +22,7 @@ from multimodal.models.speech_fallback import COMPRESSION, LOGPROB, NO_SPEECH, T
 from multimodal.models.speech_options import Decoded, DecodingConfig
 from multimodal.models.speech_result import Segment
 from multimodal.models.speech_segments import cut, kept, segment_of
+from multimodal.models.speech_stream import Step
 from multimodal.models.speech_windows import Windows
 from multimodal.tokenizers.audio_features import FRAMES_PER_SECOND
 
@@ -40,15 +41,6 @@ class LongFormConfig:
     no_speech: float | None = NO_SPEECH
     condition: bool = True  # whether a window is told the text before it
     words: bool = False  # whether the times of words are found
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one window gave."""
-
-    segments: tuple[Segment, ...]
-    seconds: float  # how far the recording is done
-    language: str | None
 
 
 @torch.inference_mode()

@@ -12,9 +12,9 @@ from multimodal.finetuning.dual_start import (
     fresh_clip,
     fresh_siglip,
     locked_image,
-    published_pair,
 )
-from multimodal.models.dual_encoder import DualEncoderConfig
+from multimodal.finetuning.published import published
+from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.similarity import SigmoidSimilarityConfig, SoftmaxSimilarityConfig
 
@@ -57,16 +57,16 @@ def test_a_locked_tower_is_the_published_one(tmp_path):
 def test_the_image_tower_of_open_clips_own_can_be_locked(monkeypatch):
     text = built().config.text
     tower = OpenClipImageConfig(architecture="RN50")
-    published = DualEncoderConfig(image=tower, text=text, dim=1024).build()
-    monkeypatch.setattr("multimodal.finetuning.dual_start.load", lambda *source, **options: published.eval())
+    resnet = DualEncoderConfig(image=tower, text=text, dim=1024).build()
+    monkeypatch.setattr("multimodal.finetuning.dual_start.load", lambda *source, **options: resnet.eval())
     model = locked_image("open_clip:RN50", CAPTIONS, FRESH)
     assert model.width == 1024
-    for name, value in published.image.state_dict().items():
+    for name, value in resnet.image.state_dict().items():
         assert torch.equal(model.image.state_dict()[name], value), name
 
 
 def test_other_models_are_refused(tmp_path):
     folder = save(vit(), tmp_path / "vit")
-    with pytest.raises(ArgumentError, match="Classifier; this recipe trains dual encoders"):
-        published_pair(folder)
-    assert published_pair(save(built(), tmp_path / "clip")).width == 8
+    with pytest.raises(ArgumentError, match="Classifier; this recipe trains a DualEncoder, such as 'x'"):
+        published(folder, DualEncoder, "'x'", name="source")
+    assert published(save(built(), tmp_path / "clip"), DualEncoder, "", name="source").width == 8

@@ -16,7 +16,7 @@ from tiny_speech import tiny_whisper
 
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
-from multimodal.models import speech_aligned, speech_transcription
+from multimodal.models import speech_aligned, speech_stream, speech_transcription
 from multimodal.models.speech_languages import language_code
 from multimodal.models.speech_transcription import transcribe
 from multimodal.models.speech_words import WordTime, words_of
@@ -131,6 +131,7 @@ def test_translation_and_the_language_given(model, monkeypatch):
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"beams": 0}, "beams is 0"),
         ({"temperatures": ()}, "temperatures is empty"),
+        ({"beam": 5}, r"beam is not an option of transcribing\. Did you mean 'beams'"),
     ],
 )
 def test_what_cannot_be_asked(options: dict[str, Any], message, model):
@@ -250,7 +251,7 @@ def test_progress_counts_seconds_of_audio(model, monkeypatch):
             counted.append(size(item))
             yield item
 
-    monkeypatch.setattr(speech_transcription, "track", track)
+    monkeypatch.setattr(speech_stream, "track", track)
     scripted(monkeypatch, batch=[said(model, ONE)] * 3)
     transcribe(model, [turns(2), voice(20)])
     assert sum(counted) == 84 and all(count >= 0 for count in counted)
