@@ -48,7 +48,7 @@ def test_the_official_split_and_one_without_each_speaker(module, tmp_path, capsy
     assert module.main([str(out)]) == 0
     assert [path.name for path in out.parent.iterdir()] == ["audio"]
     assert sorted(path.name for path in out.iterdir()) == [
-        *("manifest.jsonl", "recordings", "without_ann.jsonl", "without_bob.jsonl")
+        *("manifest.jsonl", "questions.jsonl", "recordings", "without_ann.jsonl", "without_bob.jsonl")
     ]
     first = json.loads((out / "manifest.jsonl").read_text().splitlines()[0])
     assert first == {
@@ -60,6 +60,40 @@ def test_the_official_split_and_one_without_each_speaker(module, tmp_path, capsy
     held = read_labeled_images(out / "without_bob.jsonl", kind=SOUNDS)
     assert len(held.splits["test"]) == 6 and all("_bob_" in one.path for one in held.splits["test"])
     assert not any("_bob_" in one.path for one in held.splits["train"])
+
+
+def test_the_questions_have_the_official_split_and_are_answered_by_words(module, tmp_path):
+    out = tmp_path / "out" / "audio"
+    assert module.main([str(out)]) == 0
+    rows = [json.loads(line) for line in (out / "questions.jsonl").read_text().splitlines()]
+    assert rows[-1] == {
+        "messages": [
+            {"role": "user", "content": "<audio>\nWhich digit is spoken?"},
+            {"role": "assistant", "content": "seven"},
+        ],
+        "audios": ["recordings/7_bob_5.wav"],
+        "split": "train",
+        "speaker": "bob",
+    }
+    assert sorted(row["audios"][0] for row in rows) == [f"recordings/{name}" for name in sorted(NAMES)]
+    assert {row["audios"][0] for row in rows if row["split"] == "test"} == {
+        f"recordings/{name}" for name in NAMES if "_4." in name
+    }
+
+
+def test_a_copy_that_is_there_gives_the_same_and_one_without_recordings_is_refused(
+    module, tmp_path, monkeypatch, capsys
+):
+    assert module.main([str(tmp_path / "a" / "audio")]) == 0
+    monkeypatch.setattr(module, "URL", "file:///nowhere")
+    source = next((tmp_path / "unpacked").iterdir())
+    assert module.main([str(tmp_path / "b" / "audio"), "--from", str(source)]) == 0
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["audio"]
+    for path in (tmp_path / "a" / "audio").glob("*.jsonl"):
+        assert path.read_bytes() == (tmp_path / "b" / "audio" / path.name).read_bytes()
+    assert module.main([str(tmp_path / "c" / "audio"), "--from", str(tmp_path)]) == 1
+    assert "holds no folder recordings" in capsys.readouterr().err
+    assert not list((tmp_path / "c").iterdir())
 
 
 def test_other_recordings_are_refused(module, tmp_path, monkeypatch, capsys):

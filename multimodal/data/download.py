@@ -135,14 +135,23 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return manifest
 
 
-def run_script(prepare: Callable[[Path], Path], about: str | None, out: Path, argv: Sequence[str] | None) -> int:
-    """A script `about` a data set whose one argument is the folder to write, by default `out`; its exit code."""
+def run_script(
+    prepare: Callable[..., Path], about: str | None, out: Path, argv: Sequence[str] | None, *, copies: str | None = None
+) -> int:
+    """A script `about` a data set whose argument is the folder to write, by default `out`; its exit code.
+
+    With `copies`, such as "a copy of it", it has the option `--from FOLDER` for who has one already: the second
+    argument of `prepare`, or None.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "out", nargs="?", type=Path, default=out, metavar="OUT", help=f"(default: {out.name}/ beside it)"
     )
+    if copies:
+        there = f"where {copies} lies; nothing is downloaded"
+        parser.add_argument("--from", dest="copy", type=Path, metavar="FOLDER", help=there)
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: prepare(arguments.out))
+    return exit_code(lambda: prepare(arguments.out, arguments.copy) if copies else prepare(arguments.out))
 
 
 def exit_code(prepare: Callable[[], Path]) -> int:
