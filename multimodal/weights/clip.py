@@ -1,5 +1,7 @@
 """CLIP and SigLIP of transformers: where each of their tensors lives in a `DualEncoder`.
 
+`CLIP_IMAGE` and `SIGLIP_IMAGE` are their image towers alone, in an `ImageEncoder`.
+
 Refs: https://github.com/huggingface/transformers, `models/{clip,siglip}/modeling_*.py`
 """
 
@@ -31,13 +33,13 @@ _IMAGE = (
     *layer("post_layernorm", "backbone.norm"),
     _POSITIONS,
 )
-_CLIP_IMAGE = Table(
+CLIP_IMAGE = Table(
     Row("embeddings.class_embedding", "tokenizer.prefix", shape=(-1,)),
     Row("embeddings.position_embedding.weight", "tokenizer.{prefix_position,position.weight}"),
     *layer("pre_layrnorm", "tokenizer.norm"),  # the missing letter is theirs
     *_IMAGE,
-).under(theirs="vision_model.", ours="image.encoder.")
-_SIGLIP_IMAGE = Table(
+)
+SIGLIP_IMAGE = Table(
     Row("embeddings.position_embedding.weight", "tokenizer.position.weight"),
     *_IMAGE,
     Row("head.probe", "pool.query", shape=(1, 1, -1)),
@@ -46,17 +48,18 @@ _SIGLIP_IMAGE = Table(
     *layer("head.layernorm", "pool.norm"),
     *layer("head.mlp.fc1", "pool.mlp.up"),
     *layer("head.mlp.fc2", "pool.mlp.down"),
-).under(theirs="vision_model.", ours="image.encoder.")
+)
 
+_PLACE = {"theirs": "vision_model.", "ours": "image.encoder."}
 CLIP = Table(
-    *_CLIP_IMAGE.rows,
+    *CLIP_IMAGE.under(**_PLACE).rows,
     Row("visual_projection.weight", "image.projection.weight"),
     *_TEXT.rows,
     Row("text_projection.weight", "text.projection.weight"),
     Row("logit_scale", "similarity.log_scale"),
 )
 SIGLIP = Table(
-    *_SIGLIP_IMAGE.rows,
+    *SIGLIP_IMAGE.under(**_PLACE).rows,
     *_TEXT.rows,
     *layer("text_model.head", "text.projection"),
     Row("logit_scale", "similarity.log_scale", shape=(1,)),
