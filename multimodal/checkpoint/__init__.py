@@ -6,8 +6,8 @@
     tokenizer_config.json    its special tokens, longest input and chat template
     README.md                the model card, for people
 
-`folder.py` saves and loads; `kinds.py` lists the models that it knows; `header.py` is config.json, read strictly;
-`fit.py` compares tensors with a config; `replacing.py` puts a whole folder in place at once; `card.py`, `card_text.py`
+`folder.py` saves and loads; `kinds.py` lists the models that it knows; `header.py` is config.json, read strictly, and
+`files.py` what has checksums there; `fit.py` compares tensors with a config; `replacing.py` puts a whole folder in place at once; `card.py`, `card_text.py`
 and `card_speech.py` write README.md. Nothing of a folder is executed. Published checkpoints of other projects are read
 by `hub`.
 """

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from multimodal.backbone.lora import merged_state_dict
 from multimodal.checkpoint.card import model_card
+from multimodal.checkpoint.files import (
+    TOKENIZER,
+    read_tokenizer,
+    read_weights,
+    sentence,
+    sha256_of,
+    write_tokenizer,
+    write_weights,
+)
 from multimodal.checkpoint.fit import assign, difference, not_finite, skeleton
-from multimodal.checkpoint.header import CURE, is_header, plain_card, read_header, write_header
-from multimodal.checkpoint.kinds import KINDS, AnyConfig, AnyModel, vocabulary_of
+from multimodal.checkpoint.header import CONFIG, CURE, is_header, plain_card, read_header, write_header
+from multimodal.checkpoint.kinds import KINDS, AnyModel, vocabulary_of
 from multimodal.checkpoint.replacing import current, replacing
 from multimodal.config import from_plain, to_plain
 from multimodal.errors import ArgumentError, DataError
 from multimodal.models.classifier import Classifier
 from multimodal.models.text_heads import TextClassifier
-from multimodal.tokenizers import text_json, text_settings
-from multimodal.tokenizers.text import TextTokenizer
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-TOKENIZER = (text_json.FILE, text_settings.CONFIG)
+WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
 def save(model: nn.Module, folder: str | Path) -> Path:
@@ -65,10 +67,10 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     if "temperature" in kind.parts:
         fields["temperature"] = float(plain.temperature)
     with replacing(target, files=(CONFIG, WEIGHTS, CARD, *TOKENIZER)) as fresh:
-        _write_weights(state, fresh / WEIGHTS)
+        write_weights(state, fresh / WEIGHTS)
         if "tokenizer" in kind.parts:
-            fields["tokenizer"] = _write_tokenizer(tokenizer, fresh)
-        weights = {"sha256": _sha256(fresh / WEIGHTS), "bytes": (fresh / WEIGHTS).stat().st_size}
+            fields["tokenizer"] = write_tokenizer(tokenizer, fresh)
+        weights = {"sha256": sha256_of(fresh / WEIGHTS), "bytes": (fresh / WEIGHTS).stat().st_size}
         write_header(fresh / CONFIG, **fields, weights=weights)
         (fresh / CARD).write_text(
             model_card(plain, fields["card"], weights["bytes"]), encoding="utf-8", errors="replace"
@@ -95,12 +97,16 @@ def load_folder(
     labels = header.get("labels")
     if labels is not None and len(labels) != config.classes:
         raise DataError(f"{path}: labels has {len(labels)} entries and config.classes is {config.classes}. {CURE}")
-    tokenizer = _read_tokenizer(root, header["tokenizer"], config) if header.get("tokenizer") is not None else None
+    tokenizer = (
+        read_tokenizer(root, header["tokenizer"], vocabulary_of(config))
+        if header.get("tokenizer") is not None
+        else None
+    )
     try:
         model = skeleton(config, labels, tokenizer)
     except Exception as error:  # an edited config can fail in as many ways as there are layers
-        raise DataError(f"{path} describes a model that cannot be built: {_sentence(error)} {CURE}") from error
-    state = _read_weights(root, header["weights"])
+        raise DataError(f"{path} describes a model that cannot be built: {sentence(error)} {CURE}") from error
+    state = read_weights(root / WEIGHTS, header["weights"])
     if unfit := difference(state, model.state_dict()):
         raise DataError(f"{path} does not fit {WEIGHTS}: {unfit}. {CURE}")
     if broken := not_finite(state):
@@ -134,64 +140,3 @@ def _find(folder: Path) -> Path:
         advice = f"Did you mean {inner}?" if inner else f"It is missing {CONFIG}: copy the whole folder again."
         raise DataError(f"{folder} is not a model folder. {advice}")
     return root
-
-
-def _write_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    try:
-        save_file(dict(state), path, metadata={"format": "pt"})
-    except SafetensorError as error:  # how it reports a full disk
-        raise OSError(None, _sentence(error).rstrip(".")) from error
-
-
-def _read_weights(root: Path, expected: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a file whose size and checksum are as `expected`; they are mapped, not yet read."""
-    path = root / WEIGHTS
-    try:
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise DataError(f"{path} is damaged: it has {size:,} bytes and should have {expected['bytes']:,}. {CURE}")
-        if _sha256(path) != expected["sha256"]:
-            raise DataError(f"{path} is damaged: its checksum is not weights.sha256 of {CONFIG}. {CURE}")
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing. {CURE}") from error
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read: {_sentence(error)} {CURE}") from error
-
-
-def _write_tokenizer(tokenizer: TextTokenizer | None, folder: Path) -> dict[str, str] | None:
-    """Write the files of the tokenizer; their names and checksums."""
-    if tokenizer is None:
-        return None
-    tokenizer.save(folder)
-    return {name: _sha256(folder / name) for name in TOKENIZER}
-
-
-def _read_tokenizer(root: Path, expected: Mapping[str, Any], config: AnyConfig) -> TextTokenizer:
-    """The tokenizer of files whose checksums are as `expected`, if it belongs to a model of `config`."""
-    for name in TOKENIZER:
-        path = root / name
-        try:
-            if _sha256(path) != expected.get(name):
-                raise DataError(f"{path} is damaged or was changed: its checksum is not that of {CONFIG}. {CURE}")
-        except FileNotFoundError as error:
-            raise DataError(f"{path} is missing. {CURE}") from error
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {_sentence(error)} {CURE}") from error
-    tokenizer = TextTokenizer.load(root)
-    try:
-        tokenizer.fits(vocabulary_of(config))
-    except DataError as error:
-        raise DataError(f"{root}: {error}") from error
-    return tokenizer
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of what an error says, with a full stop."""
-    text = str(error).strip().split("\n")[0].rstrip(".")
-    return f"{text or type(error).__name__}."

@@ -14,6 +14,7 @@ from multimodal import __version__
 from multimodal.errors import ArgumentError, DataError, nearest
 
 FORMAT = 1  # a change that earlier versions of the package would misread adds one
+CONFIG = "config.json"
 CURE = "Restore it from a copy of the folder, or save the model again."
 _FIELDS: dict[str, type] = {
     "format": int,

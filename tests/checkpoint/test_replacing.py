@@ -14,7 +14,7 @@ import pytest
 from safetensors import SafetensorError
 from tiny_models import vit
 
-from multimodal.checkpoint import folder as folder_module
+from multimodal.checkpoint import files as files_module
 from multimodal.checkpoint import is_model_folder, load_folder, save
 from multimodal.errors import ArgumentError, DataError
 
@@ -80,8 +80,8 @@ def failing(original, error, *, at):
 
 
 FAULTS = {
-    "weights": (folder_module, "save_file", SafetensorError("Error while serializing: I/O error: No space left"), 1),
-    "weights, by the system": (folder_module, "save_file", FULL, 1),
+    "weights": (files_module, "save_file", SafetensorError("Error while serializing: I/O error: No space left"), 1),
+    "weights, by the system": (files_module, "save_file", FULL, 1),
     "config": (Path, "write_bytes", FULL, 1),
     "card": (Path, "write_text", FULL, 1),
     "making the folder": (Path, "mkdir", OSError(errno.EROFS, os.strerror(errno.EROFS)), 1),
@@ -116,7 +116,7 @@ def test_a_place_that_cannot_be_written_to():
 
 
 KILLS = {
-    "writing weights": (folder_module, "save_file", 1),
+    "writing weights": (files_module, "save_file", 1),
     "writing the card": (Path, "write_text", 1),
     "before the first rename": (Path, "replace", 1),
     "between the renames": (Path, "replace", 2),
