@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from multimodal.models.speech_recognizer import SpeechRecognizer
     from multimodal.models.text_encoder import TextEncoder
     from multimodal.models.text_heads import MultipleChoice, QuestionAnswerer, TextClassifier, TokenTagger
+    from multimodal.models.vision_language import VisionLanguageModel
     from multimodal.search import ImageIndex, Query
 
 __version__ = "0.1.0"
@@ -75,6 +76,7 @@ __all__ = [
     "TextClassifier",
     "TextEncoder",
     "TokenTagger",
+    "VisionLanguageModel",
     "check",
     "finetune",
     "load",
@@ -95,6 +97,7 @@ _HOMES = {  # no public name is that of a file or folder here: importing that wo
     "TextClassifier": "multimodal.models.text_heads",
     "TextEncoder": "multimodal.models.text_encoder",
     "TokenTagger": "multimodal.models.text_heads",
+    "VisionLanguageModel": "multimodal.models.vision_language",
     "check": "multimodal.data.check",
     "finetune": "multimodal.finetuning",
     "load": "multimodal.hub",

@@ -83,6 +83,7 @@ class Backbone(nn.Module):
         context: Float[Tensor, "n s c"] | None = None,
         context_keep: Bool[Tensor, "n s"] | None = None,
         after: Callable[[int, Tensor], Tensor] | None = None,
+        depth: int | None = None,
     ) -> Float[Tensor, "b t d"]:
         """The tokens after all blocks and the last norm; what stands at padding has no meaning.
 
@@ -95,6 +96,7 @@ class Backbone(nn.Module):
                 share each of them, those of the first in front; its keys are computed at the first call.
             context_keep: False at the context's padding.
             after: what the tokens (b t d) become after each block, whose number, from 1, it is given.
+            depth: leave after so many blocks, without the last norm; for those who look inside, without a cache.
 
         Raises:
             ArgumentError: a context without cross-attention or the reverse, more tokens than the cache holds, or a
@@ -106,14 +108,15 @@ class Backbone(nn.Module):
             raise ArgumentError(
                 "Blocks with a convolution take neither a cache nor packed documents: give rows of their own."
             )
-        if cache is None and context is None and after is None and self._leaves_out_padding(mask, x):
+        whole = after is None and depth is None
+        if cache is None and context is None and whole and self._leaves_out_padding(mask, x):
             return self._packed(x, mask, positions)
         t = x.shape[1]
         past, s = cache.begin(t, mask.keep) if cache is not None else (0, t)
         rotary, bias = self._positions(positions, t, s, past, x)
         scores = mask.scores(t, s, past=past, bias=bias, device=x.device)
         context_scores = Scores(context_keep[:, None, None]) if context_keep is not None else Scores()
-        for layer in range(self.config.depth):
+        for layer in range(self.config.depth if depth is None else depth):
             block = self.blocks[0 if self.config.shared else layer]
             store = cache.layers[layer] if cache is not None else None
             parts = {"scores": scores, "rotary": rotary, "context": context, "context_scores": context_scores}
@@ -126,7 +129,7 @@ class Backbone(nn.Module):
                 x = after(layer + 1, x)
         if cache is not None:
             cache.finish()
-        return self.norm(x)
+        return self.norm(x) if depth is None else x
 
     def new_cache(
         self, batch: int, capacity: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from multimodal.checkpoint import card_sound
+from multimodal.checkpoint.card_chat import chat_body, chat_input, chat_words
 from multimodal.checkpoint.card_speech import AnyRecognizer, speech_body, speech_input, speech_words
 from multimodal.checkpoint.card_text import Words, text_body, text_calibration, text_input, text_words
 from multimodal.checkpoint.kinds import AnyModel, TextModel
@@ -19,8 +20,10 @@ from multimodal.models.classifier import Classifier
 from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.image_encoder import ImageEncoderConfig
+from multimodal.models.perceiver_encoder import PerceiverEncoderConfig
 from multimodal.models.similarity import SoftmaxSimilarityConfig
 from multimodal.models.speech_recognizer import SpeechRecognizer
+from multimodal.models.vision_language import VisionLanguageModel
 from multimodal.tokenizers.audio_transform import AudioTransformConfig
 from multimodal.tokenizers.transforms import AnyTransformConfig
 
@@ -59,6 +62,8 @@ def model_card(model: AnyModel, card: Mapping[str, Any], size: int) -> str:
         parts = _dual_parts(model, size)
     elif isinstance(model, SpeechRecognizer | CtcRecognizer):
         parts = _speech_parts(model, size)
+    elif isinstance(model, VisionLanguageModel):
+        parts = _chat_parts(model, size)
     else:
         parts = _text_parts(model, size)
     return "\n".join([*parts, *(_section(name, value) for name, value in card.items())])
@@ -116,6 +121,12 @@ def _speech_parts(model: AnyRecognizer, size: int) -> list[str]:
     return [_head(words.tag, words.title, summary, words.command, words.usage), speech_input(model)]
 
 
+def _chat_parts(model: VisionLanguageModel, size: int) -> list[str]:
+    words = chat_words(model)
+    summary = f"{words.does}, by {chat_body(model)}: {_size(model, size)}"
+    return [_head(words.tag, words.title, summary, words.command, words.usage), chat_input(model)]
+
+
 def _head(tag: str, title: str, summary: str, command: str | None, usage: str) -> str:
     code = "\n".join(f"    {line}" for line in usage.split("\n"))
     shell = f"\n    {command}\n\nor, in Python:\n" if command else ""
@@ -133,6 +144,12 @@ def _summary(model: Classifier, classes: str, size: int) -> str:
         body = (
             f"a transformer of {backbone.depth} layers and width {backbone.dim} on patches of "
             f"{patch[0]} x {patch[1]} {'channels and frames' if classes == card_sound.CLASSIFIER.does else 'pixels'}"
+        )
+    elif isinstance(config.encoder, PerceiverEncoderConfig):
+        latents = config.encoder.perceiver
+        body = (
+            f"a Perceiver of {latents.latents} latents of width {latents.dim}, which go {latents.rounds} times through "
+            f"{latents.depth} layers"
         )
     else:
         body = f"timm's `{config.encoder.name}`"

@@ -23,12 +23,13 @@ from multimodal.models.text_heads import (
     TokenTagger,
     TokenTaggerConfig,
 )
+from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
 from multimodal.tokenizers.text import TextTokenizer
 
 TextModel: TypeAlias = (
     LanguageModel | TextEncoder | EncoderDecoder | TextClassifier | TokenTagger | QuestionAnswerer | MultipleChoice
 )
-AnyModel: TypeAlias = Classifier | DualEncoder | TextModel | SpeechRecognizer | CtcRecognizer
+AnyModel: TypeAlias = Classifier | DualEncoder | TextModel | SpeechRecognizer | CtcRecognizer | VisionLanguageModel
 AnyConfig: TypeAlias = (
     ClassifierConfig
     | DualEncoderConfig
@@ -41,6 +42,7 @@ AnyConfig: TypeAlias = (
     | MultipleChoiceConfig
     | SpeechRecognizerConfig
     | CtcRecognizerConfig
+    | VisionLanguageConfig
 )
 
 
@@ -69,6 +71,7 @@ KINDS: dict[str, Kind] = {  # by the name of the model's class
     "MultipleChoice": Kind(MultipleChoiceConfig, ("tokenizer",)),
     "SpeechRecognizer": Kind(SpeechRecognizerConfig, ("tokenizer",)),
     "CtcRecognizer": Kind(CtcRecognizerConfig, ("tokenizer",)),
+    "VisionLanguageModel": Kind(VisionLanguageConfig, ("tokenizer",)),
 }
 
 
@@ -90,6 +93,6 @@ def rebuilt(model: AnyModel) -> AnyModel:
 
 def vocabulary_of(config: Any) -> int:
     """How many token ids a model of `config` knows that reads or writes text."""
-    if isinstance(config, CtcRecognizerConfig):
+    if isinstance(config, CtcRecognizerConfig | VisionLanguageConfig):
         return config.vocabulary
     return (config.embedding if hasattr(config, "embedding") else config.encoder.embedding).vocabulary

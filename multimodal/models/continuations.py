@@ -107,7 +107,7 @@ def begin_texts(
     longest: int = model.config.embedding.max_length
     kept = max(longest - len(front) - max_new_tokens, (longest - len(front)) // 2)
     rows = [front + list(prompt[max(len(prompt) - kept, 0) :] if truncate else prompt) for prompt in prompts]
-    _check_lengths(rows, longest, "; or let its beginning be cut off (truncate)" if not truncate else "")
+    check_lengths(rows, longest, "; or let its beginning be cut off (truncate)" if not truncate else "")
     read = max(len(front) - 1, 0)
     unread, keep = padded([row[read:] for row in rows], model.output_weight.device)
     capacity = min(longest, max(map(len, rows)) + max_new_tokens)
@@ -144,7 +144,7 @@ def begin_targets(
     """
     rows = [list(prompt) for prompt in prompts] if prompts is not None else [[model.config.start] for _ in ids]
     longest: int | None = model.config.embedding.positions
-    _check_lengths(rows, longest, "")
+    check_lengths(rows, longest, "")
     target, target_keep = padded(rows, ids.device)
     capacity = max(map(len, rows)) + max_new_tokens
     cache = model.decoder.new_cache(len(rows), min(capacity, longest) if longest is not None else capacity)
@@ -164,7 +164,12 @@ def last_real(hidden: Float[Tensor, "b t d"], keep: Bool[Tensor, "b t"] | None) 
     return hidden[last.new_tensor(range(len(last))), last]
 
 
-def _check_lengths(rows: Sequence[Sequence[int]], longest: int | None, cure: str) -> None:
+def check_lengths(rows: Sequence[Sequence[int]], longest: int | None, cure: str) -> None:
+    """Refuse prompts without a token, or that leave no room for a new one; `cure` says what else than shortening helps.
+
+    Raises:
+        ArgumentError: one of them is such.
+    """
     for number, row in enumerate(rows, 1):
         which = f"Prompt {number} of {len(rows)}" if len(rows) > 1 else "The prompt"
         if not row:

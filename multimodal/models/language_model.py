@@ -111,32 +111,33 @@ class LanguageModel(nn.Module):
         Raises:
             ArgumentError: more tokens than the model has positions for, or than the cache has room for.
         """
-        tokens = self.tokens(ids, keep=keep, positions=positions, document=document, cache=cache)
-        return self.mix(tokens, prefix=prefix, cache=cache)
+        words = self.embedding.words(ids)
+        tokens = self.tokens(words, keep=keep, positions=positions, document=document, cache=cache)
+        steps = Mask.prefix(prefix, ids.shape[1]).steps if prefix is not None else None
+        return self.mix(tokens, steps=steps, cache=cache)
 
     def tokens(
         self,
-        ids: Int[Tensor, "b t"],
+        words: Float[Tensor, "b t w"],
         *,
         keep: Bool[Tensor, "b t"] | None = None,
         positions: Int[Tensor, "#b t"] | None = None,
         document: Int[Tensor, "b t"] | None = None,
         cache: Cache | None = None,
     ) -> Tokens:
-        """The backbone's input for `ids`, which may be joined with tokens of another modality."""
+        """The backbone's input for word vectors, or what another modality puts in their place."""
         if positions is None and cache is not None:
-            positions = positions_after(cache, ids.shape[1], longest=self.config.embedding.positions)
-        x = self.embedding(ids, positions=positions)
+            positions = positions_after(cache, words.shape[1], longest=self.config.embedding.positions)
+        x = self.embedding.placement(words, positions=positions)
         places = positions[..., None] if positions is not None else None
-        return Tokens(x=x, runs=((ids.shape[1], True),), positions=places, keep=keep, document=document)
+        return Tokens(x=x, runs=((words.shape[1], True),), positions=places, keep=keep, document=document)
 
     def mix(
-        self, tokens: Tokens, *, prefix: Int[Tensor, " b"] | None = None, cache: Cache | None = None
+        self, tokens: Tokens, *, steps: Int[Tensor, "b t"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "b t d"]:
-        """The last hidden states of any tokens."""
+        """The last hidden states of any tokens; `steps`, where given, are the mask in place of causality."""
         mask = replace(tokens.mask, window=self.config.window)
-        if prefix is not None:
-            steps = Mask.prefix(prefix, tokens.x.shape[1]).steps
+        if steps is not None:
             mask = replace(mask, causal=False, steps=steps)
         return self.backbone(tokens.x, mask=mask, positions=tokens.positions, cache=cache)
 

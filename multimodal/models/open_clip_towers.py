@@ -82,6 +82,15 @@ class OpenClipTextTower(nn.Module):
         return _pooled(self.model(F.pad(ids, (0, max(0, self.config.max_length - ids.shape[1])))))
 
 
+def embedding_width(architecture: str) -> int:
+    """e of one of open_clip's architectures.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    return _settings(architecture)["embed_dim"]
+
+
 def _pooled(found: Any) -> Tensor:
     """The embeddings alone; CoCa's towers also give the vectors of all tokens."""
     return found[0] if isinstance(found, tuple) else found
@@ -89,14 +98,9 @@ def _pooled(found: Any) -> Tensor:
 
 def _tower(architecture: str, dim: int, side: Literal["vision_cfg", "text_cfg"]) -> nn.Module:
     """A tower of one of open_clip's own architectures, with fresh weights."""
-    import open_clip
     from open_clip import model
 
-    # A config comes from a file that anybody may have written: it names an architecture, and reads nothing else.
-    if architecture not in open_clip.list_models():
-        near = nearest(architecture, open_clip.list_models())
-        raise ArgumentError(f"open_clip has no architecture {architecture!r}.{near}")
-    found: dict[str, Any] = open_clip.get_model_config(architecture) or {}
+    found = _settings(architecture)
     if found["embed_dim"] != dim:
         raise ArgumentError(f"open_clip's {architecture} embeds in {found['embed_dim']} numbers, not in {dim}.")
     quick = bool(found.get("quick_gelu"))
@@ -106,3 +110,14 @@ def _tower(architecture: str, dim: int, side: Literal["vision_cfg", "text_cfg"])
     if found[side].get("hf_model_name"):
         raise ArgumentError(f"The text tower of open_clip's {architecture} is transformers' and cannot be wrapped.")
     return model._build_text_tower(dim, found[side], quick)
+
+
+def _settings(architecture: str) -> dict[str, Any]:
+    """What open_clip knows of an architecture."""
+    import open_clip
+
+    # A config comes from a file that anybody may have written: it names an architecture, and reads nothing else.
+    if architecture not in open_clip.list_models():
+        near = nearest(architecture, open_clip.list_models())
+        raise ArgumentError(f"open_clip has no architecture {architecture!r}.{near}")
+    return open_clip.get_model_config(architecture) or {}

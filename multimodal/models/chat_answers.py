@@ -1,0 +1,261 @@
+"""Questions about images to answers: what many of them share is read once, and what was read before not again.
+
+The questions of a batch that are about the same images share everything up to where they differ; a `ChatMemory` keeps
+what one conversation has read, so that the next question reads only what is new. Neither changes an answer.
+
+Axes: b batch · t tokens · g key/value heads · s tokens read · k head width
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multimodal.backbone.packed import packed_rows
+from multimodal.errors import ArgumentError
+from multimodal.generation.config import GenerationConfig
+from multimodal.generation.continuation import padded, repeats_of
+from multimodal.generation.decoding import generate, stream
+from multimodal.generation.rows import Generated
+from multimodal.models.chat_messages import Chat, chat_text, check_roles, encode_chat, expand, read_chat
+from multimodal.models.continuations import Begun, TextContinuation, check_lengths, last_real
+from multimodal.models.text_input import tokenizer_of
+from multimodal.models.text_options import Options, settings
+from multimodal.models.views import Seen, Views
+from multimodal.models.watching import evaluating
+from multimodal.progress import track
+
+
+@dataclass(frozen=True, eq=False)
+class ChatPrompt:
+    """One conversation as a model reads it."""
+
+    ids: tuple[int, ...]  # a placeholder for each token of an image
+    seen: tuple[Seen, ...]
+    placeholder: int
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the images' contents."""
+        return tuple(one.key for one in self.seen)
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Where in `ids` each image ends."""
+        places = [i for i, id in enumerate(self.ids) if id == self.placeholder]
+        found, last = [], 0
+        for one in self.seen:
+            last += one.tokens
+            found.append(places[last - 1] + 1)
+        return tuple(found)
+
+    def shared(self, other: ChatPrompt) -> int:
+        """How many tokens both begin with, whole images only."""
+        same = next((i for i, (a, b) in enumerate(zip(self.ids, other.ids, strict=False)) if a != b), None)
+        length = min(len(self.ids), len(other.ids)) if same is None else same
+        for mine, theirs, one, end in zip(self.keys, other.keys, self.seen, self.ends, strict=False):
+            if mine != theirs or end > length:
+                return min(length, end - one.tokens)
+        return length
+
+
+class ChatMemory:
+    """The keys and values of what one conversation has read; give the same to each question of it."""
+
+    def __init__(self) -> None:
+        self._prompt: ChatPrompt | None = None
+        self._state: dict[str, Tensor] = {}
+        self._model: tuple[Any, ...] = ()
+
+    def recall(self, model: nn.Module, prompt: ChatPrompt) -> tuple[int, dict[str, Tensor]]:
+        """How many tokens of `prompt` were read before, and their keys and values."""
+        if self._prompt is None or self._model != _identity(model):
+            return 0, {}
+        count = min(self._prompt.shared(prompt), len(prompt.ids) - 1)
+        return count, {name: tensor[:, :count] for name, tensor in self._state.items()}
+
+    def keep(self, model: nn.Module, prompt: ChatPrompt, state: Mapping[str, Tensor]) -> None:
+        """Remember what `model` has read of `prompt`: all of it, or its beginning."""
+        count = next(iter(state.values())).shape[1]
+        self._prompt = ChatPrompt(prompt.ids[:count], prompt.seen, prompt.placeholder)
+        self._state, self._model = dict(state), _identity(model)
+
+
+def prompt_of(model: Any, given: Any) -> ChatPrompt:
+    """What `model` reads of one chat, that it then answers.
+
+    Raises:
+        ArgumentError: as `VisionLanguageModel.chat`.
+        MediaError: an image that cannot be read.
+    """
+    tokenizer, reader = tokenizer_of(model), model.reader
+    chat = read_chat(given, hears=reader.hears)
+    check_roles(chat.messages, answered=False)
+    check_kinds(model, chat)
+    placeholder = model.config.placeholder
+    text = chat_text(tokenizer, chat, placeholder_token(model))
+    seen = tuple(reader.read(source) for source in chat.media)
+    ids = expand(encode_chat(tokenizer, text).ids, placeholder, [one.tokens for one in seen])
+    return ChatPrompt(tuple(ids), seen, placeholder)
+
+
+def placeholder_token(model: Any) -> str:
+    """The token that stands for an image in the texts of `model`.
+
+    Raises:
+        ArgumentError: the tokenizer has no token of that id.
+    """
+    found = tokenizer_of(model).tokenizer.id_to_token(model.config.placeholder)
+    if found is None:
+        raise ArgumentError(
+            f"The placeholder is {model.config.placeholder}, and the tokenizer has no token with that id; give the "
+            "tokenizer that the model was trained with."
+        )
+    return found
+
+
+def check_kinds(model: Any, chat: Chat) -> None:
+    """Refuse recordings for a model that sees, and images for one that hears.
+
+    Raises:
+        ArgumentError: the chat has one that the model does not take.
+    """
+    takes, other = ("audio", "image") if model.reader.hears else ("image", "audio")
+    if other in chat.kinds:
+        named = {"audio": "a recording", "image": "an image"}
+        raise ArgumentError(f"The conversation has {named[other]}, and this model takes {named[takes]}.")
+
+
+def complete_chats(
+    model: Any, chats: Sequence[Any], *, memory: ChatMemory | None, batch_size: int, options: Options
+) -> list[list[Generated]]:
+    """See `VisionLanguageModel.complete`."""
+    config = settings(model.config.generation, model.tokenizer, options)
+    if batch_size < 1:
+        raise ArgumentError(f"batch_size is {batch_size}; it must be at least 1.")
+    if memory is not None and len(chats) != 1:
+        raise ArgumentError(f"A memory is that of one conversation, and {len(chats)} were given; give one at a time.")
+    prompts = [prompt_of(model, chat) for chat in track(chats, len(chats), "Reading")]
+    _check_room(prompts, model)
+    repeats = repeats_of([(prompt.ids, prompt.keys) for prompt in prompts])
+    found: list[list[Generated]] = [[] for _ in prompts]
+    batches = _batches(prompts, batch_size)
+    for places in track(batches, len(batches), "Answering"):
+        rows = [prompts[i] for i in places]
+        with evaluating(model):
+            begun = begin_chats(model, rows, config, memory=memory, repeats=[repeats[i] for i in places])
+            with packed_rows(model.language, model.output_weight):
+                done = generate(*begun, config, tokenizer=model.tokenizer)
+        if memory is not None:
+            _remember(memory, model, rows[0], begun, done[0][0].ids if config.beams is None else ())
+        for place, answers in zip(places, done, strict=True):
+            found[place] = answers
+    return found
+
+
+def stream_chat(model: Any, chat: Any, *, memory: ChatMemory | None, options: Options) -> Iterator[str]:
+    """See `VisionLanguageModel.stream`; errors come at once."""
+    config = settings(model.config.generation, model.tokenizer, options)
+    prompt = prompt_of(model, chat)
+    _check_room([prompt], model)
+    with evaluating(model):
+        begun = begin_chats(model, [prompt], config, memory=memory, repeats=[0])
+        steps = stream(*begun, config, tokenizer=model.tokenizer)
+
+    def pieces() -> Iterator[str]:
+        ids: list[int] = []
+        try:
+            while True:
+                with evaluating(model), packed_rows(model.language, model.output_weight):
+                    step = next(steps, None)
+                if step is None:
+                    return
+                ids.append(step.id)
+                if step.text:
+                    yield step.text
+        finally:  # also where nobody listens to the end
+            if memory is not None:
+                _remember(memory, model, prompt, begun, ids)
+
+    return pieces()
+
+
+@torch.inference_mode()
+def begin_chats(
+    model: Any,
+    prompts: Sequence[ChatPrompt],
+    config: GenerationConfig,
+    *,
+    memory: ChatMemory | None,
+    repeats: Sequence[int],
+) -> Begun:
+    """Have the model read prompts: what all begin with once, and what `memory` holds not at all."""
+    first, backbone = prompts[0], model.language.backbone
+    known, state = memory.recall(model, first) if memory is not None else (0, {})
+    if len(prompts) > 1:
+        known = min(min(first.shared(other) for other in prompts[1:]), *(len(prompt.ids) - 1 for prompt in prompts))
+        known = known if first.ends and known >= first.ends[0] else 0  # less than an image is not worth a pass
+        if known:
+            alone = backbone.new_cache(1, known)
+            _read(model, [first], 0, known, alone)
+            state = alone.state()
+    longest: int = model.config.embedding.max_length
+    capacity = min(longest, max(len(prompt.ids) for prompt in prompts) + config.max_new_tokens)
+    cache = backbone.new_cache(len(prompts), capacity)
+    if known:
+        cache.fill(state)
+    hidden, keep = _read(model, prompts, known, None, cache)
+    logits = model.output(last_real(hidden, keep))
+    texts = [[id for id in prompt.ids if id != prompt.placeholder] for prompt in prompts]
+    return Begun(TextContinuation(model.language, cache, list(repeats)), logits, texts)
+
+
+def _read(
+    model: Any, prompts: Sequence[ChatPrompt], start: int, stop: int | None, cache: Any
+) -> tuple[Tensor, Tensor | None]:
+    """The hidden states of the tokens from `start` to `stop` of each prompt, now in the cache; and which are real."""
+    device = model.output_weight.device
+    ids, keep = padded([prompt.ids[start:stop] for prompt in prompts], device)
+    ending = [(one, end) for prompt in prompts for one, end in zip(prompt.seen, prompt.ends, strict=True)]
+    views = Views.of([one for one, end in ending if end > start and (stop is None or end <= stop)])
+    return model.hidden(ids, views.to(device) if views is not None else None, keep=keep, cache=cache), keep
+
+
+def _remember(memory: ChatMemory, model: Any, prompt: ChatPrompt, begun: Begun, answer: Sequence[int]) -> None:
+    cache = begun.continuation.cache
+    ids = (*prompt.ids, *answer)[: min(cache.counts[0], len(prompt.ids) + len(answer))]
+    state = {name: tensor[:, : len(ids)] for name, tensor in cache.state().items()}
+    memory.keep(model, ChatPrompt(ids, prompt.seen, prompt.placeholder), state)
+
+
+def _batches(prompts: Sequence[ChatPrompt], batch_size: int) -> list[list[int]]:
+    """The places of prompts that go together: those about the same images, and of the rest those of like length."""
+    about: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, prompt in enumerate(prompts):
+        about[prompt.keys].append(place)
+    alone = [places[0] for keys, places in about.items() if len(places) == 1 or not keys]
+    alone += [place for place in about.get((), [])[1:]]
+    groups = [places for keys, places in about.items() if len(places) > 1 and keys]
+    ordered = [sorted(places, key=lambda i: -len(prompts[i].ids)) for places in (alone, *groups)]
+    return [places[i : i + batch_size] for places in ordered for i in range(0, len(places), batch_size)]
+
+
+def _check_room(prompts: Sequence[ChatPrompt], model: Any) -> None:
+    seen = sum(one.tokens for prompt in prompts for one in prompt.seen)
+    what = (
+        "; images take most of them, so show fewer or smaller ones"
+        if seen * 2 > sum(len(p.ids) for p in prompts)
+        else ""
+    )
+    check_lengths([prompt.ids for prompt in prompts], model.config.embedding.max_length, what)
+
+
+def _identity(model: nn.Module) -> tuple[Any, ...]:
+    """What changes when the model does, or its weights."""
+    return (id(model), *((id(parameter), parameter._version) for parameter in model.parameters()))

@@ -1,0 +1,261 @@
+"""Conversations about images, as people and data give them, to the text that a model reads.
+
+A `Chat` has messages, whose content is a list of parts, and the images (or recordings) that belong to its parts
+{"type": "image"} in their order. In a text, `<image>` stands for one as well.
+
+Axes: t tokens
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multimodal.errors import ArgumentError, nearest
+from multimodal.tokenizers.encoded import Encoded
+from multimodal.tokenizers.text import TextTokenizer
+
+ROLES = ("system", "user", "assistant")
+IMAGE, AUDIO = "<image>", "<audio>"  # in the texts of people and data; a model's own placeholder may differ
+MEDIA = ("image", "audio")  # types of parts besides text
+_STANDS = re.compile(f"({re.escape(IMAGE)}|{re.escape(AUDIO)})")
+
+
+@dataclass(frozen=True, eq=False)
+class Chat:
+    """A conversation; `messages` are {"role": ..., "content": [parts]}, as `chat_of` makes them."""
+
+    messages: tuple[dict[str, Any], ...]
+    media: tuple[Any, ...]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of parts other than text, in their order."""
+        return [part["type"] for message in self.messages for part in message["content"] if part["type"] != "text"]
+
+
+def several_chats(given: Any) -> tuple[list[Any], bool]:
+    """One chat or many, as many; and whether it was one.
+
+    Raises:
+        ArgumentError: neither.
+    """
+    if isinstance(given, str | Chat | tuple) or _is_messages(given):
+        return [given], True
+    if not isinstance(given, Iterable):
+        raise ArgumentError(f"{type(given).__name__} is not a chat: give (image, question), or a list of messages.")
+    return list(given), False
+
+
+def read_chat(given: Any, *, hears: bool = False) -> Chat:
+    """What a person gives as one chat: (image, question), a question alone, or messages with their images.
+
+    Args:
+        given: see `VisionLanguageModel.chat`.
+        hears: whether the things beside the text are recordings.
+
+    Raises:
+        ArgumentError: another form.
+    """
+    if isinstance(given, Chat):
+        return given
+    if isinstance(given, str):
+        return chat_of([{"role": "user", "content": given}], ())
+    if isinstance(given, tuple):
+        if len(given) != 2 or not isinstance(given[1], str):
+            raise ArgumentError(f"A chat of {len(given)} things was given; it must be (image, question).")
+        media = several_media(given[0])
+        stands = (AUDIO if hears else IMAGE) * (len(media) if not _STANDS.search(given[1]) else 0)
+        text = f"{stands}\n{given[1]}" if stands else given[1]
+        return chat_of([{"role": "user", "content": text}], media)
+    if not _is_messages(given):
+        raise ArgumentError(f"A {type(given).__name__} is not a chat: give (image, question), or a list of messages.")
+    return chat_of(given, ())
+
+
+def several_media(given: Any) -> list[Any]:
+    """One image or recording, or several, as several."""
+    return list(given) if isinstance(given, list) else [given]
+
+
+def chat_of(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> Chat:
+    """Messages with contents of any form, and the images beside them, as a `Chat`.
+
+    A part {"type": "image"} without an image of its own, and each `<image>` in a text, takes the next one of `media`.
+
+    Raises:
+        ArgumentError: a message or part of another form, an unknown role, or more or fewer images than places.
+    """
+    beside, found, plain = list(media), [], []
+    for number, message in enumerate(messages, 1):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            near = nearest(str(role), ROLES)
+            raise ArgumentError(
+                f"The role of message {number} is {role!r}; it must be one of {', '.join(ROLES)}.{near}"
+            )
+        if not isinstance(content, str | list | tuple):
+            raise ArgumentError(
+                f"The content of message {number} is {content!r}; it must be a text or a list of parts."
+            )
+        parts = _split(content) if isinstance(content, str) else _parts(content, number)
+        for part in parts:
+            if part["type"] != "text":
+                if "source" not in part and not beside:
+                    raise ArgumentError(_mismatch(messages, media))
+                found.append(part["source"] if "source" in part else beside.pop(0))
+        bare = [{"type": "text", "text": p["text"]} if p["type"] == "text" else {"type": p["type"]} for p in parts]
+        plain.append({"role": role, "content": bare})
+    if beside:
+        raise ArgumentError(_mismatch(messages, media))
+    return Chat(tuple(plain), tuple(found))
+
+
+def check_roles(messages: Sequence[Mapping[str, Any]], *, answered: bool) -> None:
+    """Refuse roles out of order: a system message may come first, then user and assistant take turns.
+
+    Args:
+        messages: with known roles.
+        answered: whether it must hold an answer, to learn from; else it must end with a question.
+
+    Raises:
+        ArgumentError: they are not in that order.
+    """
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    for number, role in enumerate(turns):
+        expected = ("user", "assistant")[number % 2]
+        if role != expected:
+            place = number + 1 + len(roles) - len(turns)
+            raise ArgumentError(
+                f"Message {place} is from the {role}, where one from the {expected} belongs: after a system message, "
+                "if any, user and assistant take turns."
+            )
+    if answered and "assistant" not in turns:
+        raise ArgumentError("The conversation has no turn of the assistant, so there is nothing to learn from.")
+    if not answered and turns[-1:] != ["user"]:
+        last = f"ends with the {roles[-1]}'s message" if roles else "is empty"
+        raise ArgumentError(f"The conversation {last}; it must end with the user's, which is then answered.")
+
+
+def chat_text(tokenizer: TextTokenizer, chat: Chat, placeholder: str, *, answered: bool = False) -> str:
+    """The conversation as the model was trained to read it, each image as `placeholder`.
+
+    Args:
+        tokenizer: with a chat template. One that asks for the types of parts is given them, another plain texts.
+        chat: the conversation.
+        placeholder: the token that stands for an image.
+        answered: whether it is complete; else the assistant's turn is opened at its end.
+
+    Raises:
+        ArgumentError: there is no template, or it refuses these messages.
+        DataError: the template is damaged.
+    """
+    takes_parts = re.search(r"""\[\s*['"]type['"]\s*\]|\.type\b""", tokenizer.chat_template or "") is not None
+    messages = [
+        {"role": m["role"], "content": _for_parts(m["content"]) if takes_parts else _joined(m["content"], placeholder)}
+        for m in chat.messages
+    ]
+    text = tokenizer.chat(messages, add_generation_prompt=not answered)
+    placed = text.count(placeholder)
+    if placed != len(chat.media):
+        raise ArgumentError(
+            f"The conversation has {len(chat.media)} {_many('image', len(chat.media))}, and the chat template left "
+            f"{placed} {_many('place', placed)} for them ({placeholder}); use a template of a model that takes images."
+        )
+    return text
+
+
+def encode_chat(tokenizer: TextTokenizer, text: str) -> Encoded:
+    """The tokens of what `chat_text` gave: with the token that begins texts where the template did not write it."""
+    bos = tokenizer.special.bos
+    begins = bos is not None and text.startswith(bos)
+    encoded = tokenizer.encode(text, special=not begins)
+    behind = (
+        next((i for i, special in enumerate(reversed(encoded.special_mask)) if not special), 0) if not begins else 0
+    )
+    count = len(encoded.ids) - behind
+    return Encoded(*(field[:count] if isinstance(field, tuple) else field for field in encoded))
+
+
+def expand(ids: Sequence[int], placeholder: int, tokens: Sequence[int]) -> list[int]:
+    """`ids` with each placeholder as often as its image has `tokens`.
+
+    Raises:
+        ArgumentError: there are more or fewer placeholders than images.
+    """
+    count = sum(id == placeholder for id in ids)
+    if count != len(tokens):
+        raise ArgumentError(
+            f"The text has {count} {_many('place', count)} for images, and {len(tokens)} "
+            f"{'was' if len(tokens) == 1 else 'were'} given."
+        )
+    each = iter(tokens)
+    return [id for one in ids for id in ([one] * next(each) if one == placeholder else [one])]
+
+
+def _is_messages(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(one, Mapping) for one in given)
+
+
+def _split(text: str) -> list[dict[str, Any]]:
+    """The parts of a text in which `<image>` stands."""
+    parts: list[dict[str, Any]] = []
+    for piece in _STANDS.split(text):
+        if piece in (IMAGE, AUDIO):
+            parts.append({"type": "image" if piece == IMAGE else "audio"})
+        elif piece:
+            parts.append({"type": "text", "text": piece})
+    return parts
+
+
+def _parts(content: Sequence[Any], number: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            text = part["text"]
+            if found and found[-1]["type"] != "text" and text[:1].strip():
+                text = f"\n{text}"  # as in the texts of data, where an image stands on a line of its own
+            found.append({"type": "text", "text": text})
+        elif kind in MEDIA:
+            source = next((part[name] for name in (kind, "path") if name in part), None)
+            found.append({"type": kind} if source is None else {"type": kind, "source": source})
+        else:
+            raise ArgumentError(
+                f"Message {number} has the part {str(part)[:80]!r}; parts are {{'type': 'text', 'text': ...}}, "
+                "{'type': 'image', 'image': ...} or {'type': 'audio', 'audio': ...}."
+            )
+    return found
+
+
+def _for_parts(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parts for a template that writes images and what stands between them and the text itself."""
+    found: list[dict[str, Any]] = []
+    for part in parts:
+        after = bool(found) and found[-1]["type"] != "text"
+        text = part.get("text", "")
+        found.append({**part, "text": text.removeprefix("\n")} if after and text else dict(part))
+    return found
+
+
+def _joined(parts: Sequence[Mapping[str, Any]], placeholder: str) -> str:
+    return "".join(part["text"] if part["type"] == "text" else placeholder for part in parts)
+
+
+def _mismatch(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> str:
+    places = 0
+    for message in messages:
+        content = message["content"]
+        parts = _split(content) if isinstance(content, str) else _parts(content, 0)
+        places += sum(part["type"] != "text" and "source" not in part for part in parts)
+    return (
+        f"The messages have {places} {_many('place', places)} for images ({IMAGE}), and {len(media)} "
+        f"{'was' if len(media) == 1 else 'were'} given; they must be as many."
+    )
+
+
+def _many(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,204 @@
+"""What a language model is shown of an image or a recording: the tokens inside an encoder, before they are pooled.
+
+An encoder is a vision transformer on the shared backbone, any other timm model, a tower of open_clip, or an encoder of
+spectrograms. Which layer is read, and whether the class token is, is a choice of `FeaturesConfig`; blocks behind the
+last layer that is read are not computed.
+
+Axes: n images · k channels · H, W pixels, or mel channels and frames · s tokens · h, w their rows and columns ·
+e feature width
+Refs: the last layer but one: LLaVA arXiv:2304.08485 §4.1, arXiv:2310.03744 · several: arXiv:2404.07204
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from multimodal.backbone.backbone import Backbone
+from multimodal.errors import ArgumentError
+from multimodal.models.audio_encoder import AudioEncoder, AudioEncoderConfig
+from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder
+from multimodal.models.open_clip_towers import OpenClipImageConfig, embedding_width
+from multimodal.models.watching import evaluating
+from multimodal.tokenizers.audio import subsampled
+from multimodal.tokenizers.tokens import Tokens
+from multimodal.tokenizers.transforms import AnyTransformConfig
+
+AnyFeaturesEncoderConfig: TypeAlias = AnyImageEncoderConfig | OpenClipImageConfig | AudioEncoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+    """What is read of which encoder."""
+
+    encoder: AnyFeaturesEncoderConfig
+    layers: tuple[int, ...] = ()  # after which blocks, from 1, or from the end (-1: the last), side by side; (): output
+    class_token: bool = False  # in front of the patches
+
+    def build(self, transform: AnyTransformConfig) -> Features:
+        """Fresh `Features` of what `transform` gives.
+
+        Raises:
+            ArgumentError: a layer or a class token that the encoder does not have, or an encoder of another input.
+        """
+        if isinstance(self.encoder, OpenClipImageConfig):
+            tower = self.encoder.build(embedding_width(self.encoder.architecture))
+            return WrappedFeatures(self, tower, transform)
+        if isinstance(self.encoder, AudioEncoderConfig):
+            return AudioFeatures(self, self.encoder.build(transform.size[0]), transform)
+        encoder = self.encoder.build()
+        if isinstance(encoder, ImageEncoder):
+            return ImageFeatures(self, encoder, transform)
+        return WrappedFeatures(self, encoder, transform)
+
+
+class Features(nn.Module, ABC):
+    """Tokens inside an encoder.
+
+    Attributes:
+        encoder: the encoder.
+        width: e.
+        grid: (h, w) of the tokens; of sound (1, s).
+        extra: tokens in front of the grid: 1 with a class token.
+    """
+
+    width: int
+    grid: tuple[int, int]
+    extra: int
+
+    def __init__(self, config: FeaturesConfig, encoder: nn.Module) -> None:
+        super().__init__()
+        self.config, self.encoder = config, encoder
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
+        """The tokens of normalised pixels, or of spectrograms as pictures of one channel; s = extra + h w."""
+
+
+class ImageFeatures(Features):
+    """Of a vision transformer on the shared backbone."""
+
+    encoder: ImageEncoder
+
+    def __init__(self, config: FeaturesConfig, encoder: ImageEncoder, transform: AnyTransformConfig) -> None:
+        super().__init__(config, encoder)
+        tokens = encoder.config.tokenizer
+        if config.class_token and not tokens.prefix:
+            raise ArgumentError("class_token is True, and the image encoder has no class token: leave it out.")
+        self.grid, self.extra = tokens.grid_of(*transform.size), int(config.class_token)
+        self.width = encoder.config.backbone.dim * max(1, len(config.layers))
+        self.numbers = _numbers(config.layers, encoder.config.backbone.depth)
+
+    def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
+        """See `Features.forward`; register tokens are left out."""
+        tokens = self.encoder.tokenizer(x)
+        found = states(self.encoder.backbone, tokens, self.numbers)
+        patches = found[:, tokens.prefix :]
+        return torch.cat([found[:, :1], patches], dim=1) if self.extra else patches
+
+
+class AudioFeatures(Features):
+    """Of an encoder of spectrograms: Whisper's, or a Conformer."""
+
+    encoder: AudioEncoder
+
+    def __init__(self, config: FeaturesConfig, encoder: AudioEncoder, transform: AnyTransformConfig) -> None:
+        super().__init__(config, encoder)
+        if config.class_token:
+            raise ArgumentError("class_token is True, and an encoder of spectrograms has none: leave it out.")
+        depth, stem = encoder.config.backbone.depth, encoder.config.stem
+        self.width, self.extra = encoder.width * max(1, len(config.layers)), 0
+        self.numbers = _numbers(config.layers, depth)
+        frames = torch.tensor([transform.size[1]], device="cpu")
+        self.grid = (1, int(subsampled(frames, stem)))
+
+    def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
+        """See `Features.forward`."""
+        return states(self.encoder.backbone, self.encoder.stem(x[:, 0], None), self.numbers)
+
+
+class WrappedFeatures(Features):
+    """Of a model of timm, or a tower of open_clip: what it calls its intermediates.
+
+    The layers of a hierarchical model are its stages.
+    """
+
+    def __init__(self, config: FeaturesConfig, encoder: Any, transform: AnyTransformConfig) -> None:
+        super().__init__(config, encoder)
+        if not hasattr(self._model, "forward_intermediates"):
+            name = type(self._model).__name__
+            raise ArgumentError(f"{name} does not give the tokens inside it (forward_intermediates); take another.")
+        like = next(encoder.parameters())
+        blank = torch.zeros(1, 3, *transform.size, device=like.device, dtype=like.dtype)
+        with evaluating(encoder), torch.no_grad():
+            maps = self._maps(blank)[0]  # of these models only they themselves know the sizes
+        self.grid, self.extra = (maps.shape[-2], maps.shape[-1]), int(config.class_token)
+        self.width = maps.shape[1]
+
+    @property
+    def _model(self) -> Any:
+        """What does the work: of open_clip's towers over timm, timm's model."""
+        inner: Any = self.encoder.model
+        return getattr(inner, "trunk", inner)
+
+    def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
+        """See `Features.forward`."""
+        maps, first = self._maps(x)
+        patches = maps.flatten(2).transpose(1, 2)  # n s e
+        return torch.cat([first, patches], dim=1) if first is not None else patches
+
+    def _maps(self, x: Tensor) -> tuple[Float[Tensor, "n e h w"], Float[Tensor, "n 1 e"] | None]:
+        """The features as maps, and the class tokens where they are asked for."""
+        layers = self.config.layers
+        asked: Any = [layer - 1 if layer > 0 else layer for layer in layers] or 1
+        options: dict[str, Any] = {"indices": asked, "intermediates_only": True, "output_fmt": "NCHW"}
+        try:
+            if hasattr(self.encoder.model, "trunk") or type(self.encoder).__name__ == "TimmEncoder":
+                extra = {"return_prefix_tokens": True} if self.config.class_token else {}
+                found = self._model.forward_intermediates(x, norm=not layers, **options, **extra)
+            else:
+                extra = {"output_extra_tokens": self.config.class_token, "normalize_intermediates": not layers}
+                given = self._model.forward_intermediates(x, **options, **extra)
+                found = given["image_intermediates"]
+                if self.config.class_token:
+                    found = list(zip(found, given["image_intermediates_prefix"], strict=True))
+        except (TypeError, IndexError, AssertionError, KeyError) as error:
+            what = "layers or class_token" if self.config.class_token else "layers"
+            raise ArgumentError(
+                f"{type(self._model).__name__} cannot give layers={layers}, class_token={self.config.class_token} "
+                f"({error}); choose other {what}."
+            ) from error
+        maps = [one[0] for one in found] if self.config.class_token else list(found)
+        if len({one.shape[-2:] for one in maps}) > 1:
+            sizes = ", ".join(f"{one.shape[-2]}x{one.shape[-1]}" for one in maps)
+            raise ArgumentError(f"layers={layers} have grids of different size ({sizes}); choose one of them.")
+        first = torch.cat([one[1][:, :1] for one in found], dim=-1) if self.config.class_token else None
+        return torch.cat(maps, dim=1), first
+
+
+def states(backbone: Backbone, tokens: Tokens, numbers: tuple[int, ...]) -> Float[Tensor, "n s e"]:
+    """The tokens after the blocks `numbers` (from 1, or 0: as they come in), side by side; () is the output."""
+    if not numbers:
+        return backbone(tokens.x, mask=tokens.mask, positions=tokens.positions)
+    found = {0: tokens.x}
+
+    def keep(number: int, x: Tensor) -> Tensor:
+        if number in numbers:
+            found[number] = x
+        return x
+
+    backbone(tokens.x, mask=tokens.mask, positions=tokens.positions, after=keep, depth=max(numbers))
+    return torch.cat([found[number] for number in numbers], dim=-1)
+
+
+def _numbers(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """`layers` counted from the input."""
+    for layer in layers:
+        if not -depth - 1 <= layer <= depth:
+            raise ArgumentError(f"layers has {layer}; the encoder has {depth} blocks, so from {-depth - 1} to {depth}.")
+    return tuple(layer if layer >= 0 else depth + 1 + layer for layer in layers)

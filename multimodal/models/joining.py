@@ -1,0 +1,124 @@
+"""Two trained models to one: the encoder of the first, a fresh projector, and the language model that shall see by it.
+
+Ref: LLaVA arXiv:2304.08485 §4
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from tokenizers import AddedToken, Tokenizer
+from torch import nn
+
+from multimodal.errors import ArgumentError
+from multimodal.models.chat_messages import AUDIO, IMAGE
+from multimodal.models.classifier import Classifier
+from multimodal.models.dual_encoder import DualEncoder
+from multimodal.models.features import AnyFeaturesEncoderConfig, FeaturesConfig
+from multimodal.models.language_model import LanguageModel
+from multimodal.models.projector import AnyProjectorConfig, MlpProjectorConfig
+from multimodal.models.speech_recognizer import SpeechRecognizer
+from multimodal.models.text_input import tokenizer_of
+from multimodal.models.tiles import TilesConfig
+from multimodal.models.towers import ImageTower, ImageTowerConfig
+from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
+from multimodal.tokenizers.audio import ConvStemConfig
+from multimodal.tokenizers.audio_transform import AudioTransformConfig
+from multimodal.tokenizers.chat import VICUNA
+from multimodal.tokenizers.text import TextTokenizer
+from multimodal.tokenizers.transforms import AnyTransformConfig
+
+
+def join(
+    encoder: Classifier | DualEncoder | SpeechRecognizer,
+    language: LanguageModel,
+    *,
+    projector: AnyProjectorConfig = MlpProjectorConfig(),
+    layers: tuple[int, ...] = (-2,),
+    class_token: bool = False,
+    tiles: TilesConfig | None = None,
+    attention: Literal["causal", "prefix"] = "causal",
+    template: str | None = None,
+    seconds: float | None = None,
+) -> VisionLanguageModel:
+    """A `VisionLanguageModel` that shares its weights with neither, but for the projector as they are.
+
+    Args:
+        encoder: whose encoder of images, or of recordings, is taken.
+        language: with a tokenizer, which is given a token for images where it has none.
+        projector: from the width of the one to that of the other.
+        layers: of the encoder that are read; see `FeaturesConfig`.
+        class_token: whether the class token is read, too.
+        tiles: for images larger than the encoder's, or of other proportions.
+        attention: whether an image's tokens see each other both ways ("prefix").
+        template: chat template; None: the tokenizer's own, or Vicuna's.
+        seconds: of a `SpeechRecognizer`: the window that a recording is cut into; None: the one it was trained with.
+
+    Raises:
+        ArgumentError: models of another kind, a language model without a tokenizer or an end token, or parts that do
+            not fit each other.
+    """
+    if not isinstance(language, LanguageModel):
+        raise ArgumentError(f"language is a {type(language).__name__}; it must be a LanguageModel.")
+    config, module, transform = _encoder_of(encoder, seconds)
+    token = AUDIO if isinstance(transform, AudioTransformConfig) else IMAGE
+    tokenizer = _with_token(tokenizer_of(language), token, template)
+    placeholder = tokenizer.tokenizer.token_to_id(token)
+    joined = VisionLanguageConfig(
+        features=FeaturesConfig(encoder=config, layers=layers, class_token=class_token),
+        projector=projector,
+        language=language.config,
+        placeholder=placeholder,
+        transform=transform,
+        tiles=tiles,
+        attention=attention,
+    )
+    model = joined.build(tokenizer)
+    model.features.encoder.load_state_dict(module.state_dict())
+    model.language.load_state_dict(language.state_dict())
+    sources = {"encoder": encoder.card.get("source"), "language": language.card.get("source")}
+    model.card = {name: source for name, source in sources.items() if source is not None}
+    return model.eval()
+
+
+def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderConfig, nn.Module, AnyTransformConfig]:
+    """The encoder of `model`, its config, and what stands between files and it."""
+    if seconds is not None and not isinstance(model, SpeechRecognizer):
+        raise ArgumentError("seconds is for the encoder of a SpeechRecognizer; leave it out.")
+    if isinstance(model, Classifier):
+        return model.config.encoder, model.encoder, model.config.transform
+    if isinstance(model, DualEncoder):
+        image = model.config.image
+        if isinstance(image, ImageTowerConfig) and isinstance(model.image, ImageTower):
+            return image.encoder, model.image.encoder, model.config.transform
+        return image, model.image, model.config.transform  # pyright: ignore
+    if isinstance(model, SpeechRecognizer):
+        stem = model.config.encoder.stem
+        assert isinstance(stem, ConvStemConfig)
+        longest = stem.positions / 50  # a token every 20 ms
+        if seconds is not None and not 0 < seconds <= longest:
+            raise ArgumentError(f"seconds is {seconds:g}; this encoder hears up to {longest:g} at a time.")
+        window = AudioTransformConfig(features=model.config.features, seconds=seconds or longest, mean=0.0, std=0.5)
+        return model.config.encoder, model.encoder, window
+    raise ArgumentError(
+        f"encoder is a {type(model).__name__}; it must be a Classifier, a DualEncoder or a SpeechRecognizer, whose "
+        "encoder is taken."
+    )
+
+
+def _with_token(tokenizer: TextTokenizer, token: str, template: str | None) -> TextTokenizer:
+    """A copy that knows `token` and has a chat template."""
+    settings = tokenizer.settings
+    if tokenizer.eos_id is None:
+        raise ArgumentError(
+            "The tokenizer has no token that ends a text (eos), so an answer could not end: give it one."
+        )
+    copy = Tokenizer.from_str(tokenizer.plain())
+    if copy.token_to_id(token) is None:
+        copy.add_special_tokens([AddedToken(token, special=True, normalized=False)])
+    special = settings.special
+    special = replace(special, extra=tuple(dict.fromkeys((*special.extra, token))))
+    return TextTokenizer(
+        copy, replace(settings, special=special, chat_template=template or settings.chat_template or VICUNA)
+    )
