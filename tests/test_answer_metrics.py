@@ -9,13 +9,13 @@ import torch
 
 from multimodal.metrics.answers import (
     ANSWER_METRICS,
-    caption_scores,
     exact_scores,
     normalize_vqa,
     vqa_scores,
     yes_no_scores,
     yes_or_no,
 )
+from multimodal.metrics.captions import caption_scores
 
 
 @pytest.mark.parametrize(

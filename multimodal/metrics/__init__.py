@@ -4,22 +4,20 @@ classification.py    classifiers: accuracy, per-class scores, calibration
 text.py              text: perplexity, entities in tagged sentences, answers to questions
 speech.py            word and character error rates; alignment.py: words side by side
 normalizers.py       named ways to make texts comparable
-answers.py           answers about images and recordings: exact, VQA, yes and no, captions
+answers.py           answers about images and recordings: exact, VQA, yes and no; captions.py: chrF and BLEU
 retrieval.py         images and texts that find each other: recall, zero-shot accuracy, bootstrap intervals
 """
 
 from multimodal.metrics.alignment import Aligned
 from multimodal.metrics.answers import (
     ANSWER_METRICS,
-    Figure,
-    Scored,
-    caption_scores,
     exact_scores,
     normalize_vqa,
     vqa_scores,
     yes_no_scores,
     yes_or_no,
 )
+from multimodal.metrics.captions import caption_scores
 from multimodal.metrics.classification import (
     TEMPERATURE_RANGE,
     PerClass,
@@ -38,6 +36,7 @@ from multimodal.metrics.classification import (
 )
 from multimodal.metrics.normalizers import NORMALIZERS, Normalizer, normalizer
 from multimodal.metrics.retrieval import Ranking, RetrievalScores, bootstrap_interval, retrieval, zero_shot_accuracy
+from multimodal.metrics.scored import Figure, Scored
 from multimodal.metrics.speech import WordErrors, word_error_rate
 from multimodal.metrics.text import (
     AnswerScores,
