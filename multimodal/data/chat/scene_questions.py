@@ -1,0 +1,140 @@
+"""Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
+
+    questions/chat.jsonl       a question and its answer, one line each, with the scene's image and the kind of question
+    questions/captions.jsonl   each scene and its captions, to align a projector with
+    questions/texts.jsonl      the same words without images: what a small language model learns to talk from
+
+Questions of "train", "val" and "test" are about scenes of those splits: "test" holds combinations of shape and colour,
+or of shapes in a relation, that the others never show. A question tells nothing of its own answer, but that yes and no
+are equally likely. The scenes are made by `data/pairs/scenes.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multimodal.data.download import all_or_nothing
+from multimodal.data.pairs.scene_parts import COLOURS, SHAPES, Scene, Thing
+from multimodal.data.pairs.scenes import TABLE
+from multimodal.errors import DataError
+
+CHAT, CAPTIONS, TEXTS = "chat.jsonl", "captions.jsonl", "texts.jsonl"
+_NUMBERS = ("no", "one", "two", "three", "four", "five")
+_OTHER = {"left of": "right of", "above": "below", "inside": "around"}  # the relation of the second to the first
+
+
+class Question(NamedTuple):
+    """One question about a scene."""
+
+    kind: str  # "colour", "shape", "count", "size", "place" or "relation"
+    text: str
+    answer: str
+
+
+def scene_questions(scene: Scene, chance: random.Random) -> list[Question]:
+    """All kinds of questions that the scene answers, one or two of each."""
+    if scene.kind == "relation":
+        return _of_relation(scene, chance)
+    thing = scene.things[0]
+    if scene.kind == "count":
+        shapes = _plural(thing.shape)
+        return [
+            Question("count", f"How many {shapes} are there?", _NUMBERS[len(scene.things)]),
+            Question("count", "How many things are in the picture?", _NUMBERS[len(scene.things)]),
+            Question("colour", f"What colour are the {shapes}?", thing.colour),
+            Question("shape", "Which shape is shown several times?", thing.shape),
+        ]
+    return [
+        Question("colour", f"What colour is the {thing.shape}?", thing.colour),
+        Question("shape", f"What is the {thing.colour} thing?", thing.shape),
+        Question("size", f"Is the {thing.shape} small or large?", scene.size),
+        Question("place", f"Where is the {thing.shape}?", scene.place),
+    ]
+
+
+def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Path:
+    """The path of `out`, which then holds the questions about the scenes that `write_scenes` drew.
+
+    Args:
+        scenes: the folder of the scenes; images are named relative to `out`.
+        out: is made, at once; one that is there is left as it is.
+        seed: of which questions are asked.
+
+    Raises:
+        DataError: there are no scenes, or `out` cannot be written.
+    """
+    scenes, out = Path(scenes), Path(out)
+    try:
+        table = (scenes / TABLE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{scenes} holds no drawn scenes ({TABLE}): {error.strerror or error}.") from error
+    if out.exists():
+        return out
+    chats, captions, texts = [], [], []
+    for line in table.splitlines():
+        row = json.loads(line)
+        image = os.path.relpath(scenes / row["path"], out)
+        given = {"images": [image], "split": row["split"]}
+        chance = random.Random(f"{seed} {row['path']}")
+        for question in scene_questions(_scene(row["scene"]), chance):
+            messages = _messages(f"<image>\n{question.text}", question.answer)
+            chats.append({"messages": messages, **given, "kind": question.kind})
+            texts.append({"text": f"USER: {question.text} ASSISTANT: {question.answer}", "split": row["split"]})
+        told = row["captions"] if row["split"] == "train" else row["captions"][:1]
+        for caption in told:
+            captions.append({"messages": _messages("<image>\nWhat is in the picture?", caption), **given})
+        texts += [{"text": caption, "split": row["split"]} for caption in told]
+    with all_or_nothing(out) as folder:
+        for name, rows in ((CHAT, chats), (CAPTIONS, captions), (TEXTS, [t for t in texts if t["split"] == "train"])):
+            (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return out
+
+
+def _of_relation(scene: Scene, chance: random.Random) -> list[Question]:
+    first, second = scene.things
+    relation, other = scene.relation, _OTHER[scene.relation]
+    found = [
+        Question("relation", f"What is {relation} the {second.shape}?", first.shape),
+        Question("relation", f"What is {other} the {first.shape}?", second.shape),
+        Question("colour", f"What colour is the {first.shape}?", first.colour),
+        Question("colour", f"What colour is the {second.shape}?", second.colour),
+    ]
+    if first.colour != second.colour:
+        found.append(Question("shape", f"What is the {first.colour} thing?", first.shape))
+        found.append(Question("shape", f"What is the {second.colour} thing?", second.shape))
+    a, b = (first, second) if chance.random() < 0.5 else (second, first)
+    asked = relation if chance.random() < 0.5 else other
+    holds = (a is first) == (asked == relation)
+    found.append(Question("relation", f"Is the {a.shape} {asked} the {b.shape}?", "yes" if holds else "no"))
+    found.append(_there(scene, chance))
+    return found
+
+
+def _there(scene: Scene, chance: random.Random) -> Question:
+    """Whether a thing is there; one that is not differs in its colour, its shape, or both."""
+    thing = chance.choice(scene.things)
+    pairs = {one.pair for one in scene.things}
+    pair = thing.pair
+    if chance.random() < 0.5:
+        while pair in pairs:
+            shape = chance.choice((thing.shape, chance.choice(SHAPES)))
+            pair = shape, chance.choice((thing.colour, chance.choice(COLOURS)))
+    shape, colour = pair
+    article = "an" if colour[0] in "aeiou" else "a"
+    return Question("shape", f"Is there {article} {colour} {shape}?", "yes" if pair in pairs else "no")
+
+
+def _messages(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _scene(plain: dict[str, Any]) -> Scene:
+    return Scene(**{**plain, "things": tuple(Thing(**thing) for thing in plain["things"])})
+
+
+def _plural(shape: str) -> str:
+    return f"{shape}es" if shape.endswith("s") else f"{shape}s"
