@@ -14,7 +14,9 @@ from multimodal.data.images.samples import LabeledImages
 from multimodal.errors import ArgumentError
 from multimodal.finetuning.settings import AdaptConfig
 from multimodal.models.classifier import Classifier, LinearHeadConfig
-from multimodal.models.image_encoder import ImageEncoder, ImageEncoderConfig, TimmEncoderConfig
+from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoderConfig, TimmEncoderConfig
+from multimodal.models.perceiver_encoder import PerceiverEncoderConfig
+from multimodal.tokenizers.fourier import FourierTokenizerConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 from multimodal.tokenizers.transforms import of_images
 
@@ -74,22 +76,25 @@ def with_head(
         output=output,
     ).build(labels)
     state = model.encoder.state_dict()
-    if isinstance(model.encoder, ImageEncoder) and isinstance(adapted.encoder, ImageEncoder):
-        old, new = model.encoder.tokenizer.position, adapted.encoder.tokenizer.position
-        if isinstance(old, LearnedPosition) and isinstance(new, LearnedPosition) and old.grid != new.grid:
-            weight = new.weight.detach() if fresh else resize_grid(old.weight.detach(), old.grid, new.grid)
-            state["tokenizer.position.weight"] = weight
+    old, new = (getattr(getattr(one.encoder, "tokenizer", None), "position", None) for one in (model, adapted))
+    if isinstance(old, LearnedPosition) and isinstance(new, LearnedPosition) and old.grid != new.grid:
+        weight = new.weight.detach() if fresh else resize_grid(old.weight.detach(), old.grid, new.grid)
+        state["tokenizer.position.weight"] = weight
     adapted.encoder.load_state_dict(state)
     return adapted
 
 
-def _at_size(encoder: ImageEncoderConfig | TimmEncoderConfig, size: tuple[int, int]) -> Any:
+def _at_size(encoder: AnyImageEncoderConfig, size: tuple[int, int]) -> Any:
     if isinstance(encoder, TimmEncoderConfig) or encoder.tokenizer.size == size:
         return encoder
+    if isinstance(encoder.tokenizer, FourierTokenizerConfig):
+        return encoder  # which reads any size, and has learned to read these frequencies
     return replace(encoder, tokenizer=replace(encoder.tokenizer, size=size))
 
 
-def _with_drop_path(encoder: ImageEncoderConfig | TimmEncoderConfig, rate: float) -> Any:
+def _with_drop_path(encoder: AnyImageEncoderConfig, rate: float) -> Any:
+    if isinstance(encoder, PerceiverEncoderConfig):
+        return encoder  # its blocks are used again and again: it has no last one that could be skipped most
     if isinstance(encoder, ImageEncoderConfig):
         return replace(encoder, backbone=replace(encoder.backbone, drop_path=rate))
     arguments = dict(encoder.arguments)

@@ -25,6 +25,7 @@ from multimodal.errors import ArgumentError, nearest
 from multimodal.media import read_image
 from multimodal.models.explanation import Explanation
 from multimodal.models.image_encoder import ImageEncoder, TimmEncoder
+from multimodal.models.perceiver_encoder import PerceiverEncoder
 from multimodal.models.watching import evaluating, recorded
 from multimodal.tokenizers.audio_transform import AudioTransform
 
@@ -39,7 +40,7 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: st
     The classifier is the same afterwards: mode, gradients and kernels.
 
     Raises:
-        ArgumentError: an unknown label or method, or one that does not fit the model.
+        ArgumentError: an unknown label or method, one that does not fit the model, or a Perceiver.
         MediaError: the image or recording cannot be read.
     """
     if method not in METHODS:
@@ -49,6 +50,8 @@ def explain(classifier: Any, image: Any, *, label: str | None = None, method: st
         raise ArgumentError(f"{label!r} is not a label of this model.{nearest(label, classifier.labels)}")
     if method == "rollout" and not isinstance(classifier.encoder, ImageEncoder):
         raise ArgumentError("method 'rollout' follows attention, which this model does not show; use 'gradient'.")
+    if isinstance(classifier.encoder, PerceiverEncoder):
+        raise ArgumentError("A Perceiver mixes all places in its latents, and none of the methods here undoes that.")
     if hasattr(image, "read") and not image.seekable():
         image = image.read()  # it is read twice: once as the model sees it, once for the picture
     pixels = classifier.transform.read(image)[None]

@@ -1,7 +1,8 @@
 """An image to one vector: the vision transformer on the shared backbone, and any other timm model, wrapped.
 
-Both have the same three parts that the rest of the package relies on: `forward(pixels)` gives features, `width` their
-size, and `stages()` the parameters from input to output, for learning rates by depth and gradual unfreezing.
+A third kind, the Perceiver, is in `perceiver_encoder.py`. All have the same three parts that the rest of the package
+relies on: `forward(pixels)` gives features, `width` their size, and `stages()` the parameters from input to output, for
+learning rates by depth and gradual unfreezing.
 
 Axes: b batch · c channels · H, W pixels · t tokens · d model width · e feature width
 Refs: ViT arXiv:2010.11929
@@ -19,6 +20,7 @@ from multimodal.backbone.backbone import BackboneConfig
 from multimodal.backbone.norm import NormConfig
 from multimodal.backbone.pool import ClassPoolConfig, PoolConfig
 from multimodal.errors import ArgumentError, nearest
+from multimodal.models.perceiver_encoder import PerceiverEncoderConfig
 from multimodal.tokenizers.image import ImageTokenizerConfig
 from multimodal.tokenizers.patch_drop import drop_patches
 from multimodal.tokenizers.tokens import Tokens
@@ -56,7 +58,7 @@ class TimmEncoderConfig:
 
 _READING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
-AnyImageEncoderConfig: TypeAlias = ImageEncoderConfig | TimmEncoderConfig
+AnyImageEncoderConfig: TypeAlias = ImageEncoderConfig | TimmEncoderConfig | PerceiverEncoderConfig
 
 
 class ImageEncoder(nn.Module):
