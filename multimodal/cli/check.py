@@ -1,4 +1,4 @@
-"""`multimodal check PATH`: what is wrong with labelled images, or with recordings, before any training.
+"""`multimodal check PATH`: what is wrong with labelled images, recordings or conversations, before any training.
 
 The report goes to stdout, for people or with `--json` for programs; the exit code is 1 where it holds an error.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "look for what is wrong with images or recordings: damaged files, duplicates, doubtful labels"
+HELP = "look for what is wrong with images, recordings or conversations: damaged files, duplicates, doubtful labels"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="images: a folder with one folder for each class (in train/ and val/ or not), a CSV, TSV or JSONL table "
         "of paths and labels, a tar shard or a folder of shards; recordings: a table of paths and texts, LibriSpeech, "
-        "LJSpeech, Common Voice, a folder with a .txt beside each",
+        "LJSpeech, Common Voice, a folder with a .txt beside each; conversations: .json or .jsonl of messages, or a "
+        "folder that holds such a file",
     )
     parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
     parser.add_argument(
         "--separator", default="|", metavar="SIGN", help="between several labels of an image (default: |); '' for none"
     )
     parser.add_argument(
-        "--model", metavar="FOLDER", help="of recordings: also look for characters that the tokenizer there lacks"
+        "--model",
+        metavar="MODEL",
+        help="of conversations: a model that sees or hears; also look for what its chat template refuses and what is "
+        "too long for it, images included; of recordings: a folder, also look for characters that its tokenizer lacks",
+    )
+    parser.add_argument(
+        "--images", metavar="FOLDER", help="of conversations: where the files lie that they name (default: beside them)"
     )
 
 
@@ -34,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from multimodal.data.check import check
 
-    report = check(arguments.path, separator=arguments.separator or None, model=arguments.model)
+    report = check(
+        arguments.path, separator=arguments.separator or None, model=arguments.model, images=arguments.images
+    )
     if arguments.json:
         print(report.to_json())
     else:

@@ -1,6 +1,6 @@
-"""What is wrong with data, before any training: `check(path)` finds out whether they are images or recordings.
+"""What is wrong with data, before any training: `check(path)` finds out whether they are images, recordings or chats.
 
-Images are judged in images/check.py, recordings in speech/check.py.
+Images are judged in images/check.py, recordings in speech/check.py, conversations about either in chat/check.py.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from multimodal.data.chat.files import chat_files
 from multimodal.data.check_report import CheckReport
 from multimodal.data.pairs.read import tables_in
 from multimodal.data.text.tables import TABLE_SUFFIXES, read_rows
@@ -20,35 +21,55 @@ from multimodal.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, is_junk
 _LOOKED_AT = 1000  # files named in a folder or table, after which it is clear what most of them are
 
 
-def check(path: str | Path, *, separator: str | None = "|", model: str | Path | None = None) -> CheckReport:
+def check(
+    path: str | Path,
+    *,
+    separator: str | None = "|",
+    model: Any = None,
+    images: str | Path | None = None,
+) -> CheckReport:
     """Read every image or recording at `path` and report what is wrong; of both kinds, those of which there are more.
 
     Args:
-        path: labelled images (class folders, a table, tar shards) or recordings (a table, LibriSpeech, LJSpeech, Common
-            Voice, a folder with or without a .txt beside each).
+        path: labelled images (class folders, a table, tar shards), recordings (a table, LibriSpeech, LJSpeech, Common
+            Voice, a folder with or without a .txt beside each) or conversations (.json, .jsonl, or a folder that holds
+            such a file).
         separator: of images, between several labels of one.
-        model: of recordings, a model folder or tokenizer.json: characters that it does not know are reported.
+        model: of recordings, a model folder or tokenizer.json: characters that it does not know are reported. Of
+            conversations, a vision-language model or what `load` takes: what it cannot learn from, or cuts off, is
+            reported.
+        images: of conversations, the folder of the files that they name; None: beside them, or in images/ or audio/.
 
     Raises:
-        ArgumentError: `model` is given for images.
+        ArgumentError: `model` or `images` is given for labelled images, or `model` is of another kind.
         DataError: there is nothing to check.
     """
     root = Path(path).expanduser()
-    if kind_of(root) == "recordings":
+    kind = kind_of(root)
+    if kind == "conversations":
+        from multimodal.data.chat.check import check_chat
+
+        return check_chat(path, images=images, model=model)
+    if images is not None:
+        raise ArgumentError(f"images is {str(images)!r}, but {root} holds no conversations; leave it out.")
+    if kind == "recordings":
         from multimodal.data.speech.check import check_speech
 
         return check_speech(path, model=model)
     if model is not None:
         raise ArgumentError(
-            f"model is {str(model)!r}, but {root} holds no recordings; texts of images are not checked."
+            f"model is {str(model)!r}, but {root} holds no recordings and no conversations; texts of images are not "
+            "checked."
         )
     from multimodal.data.images.check import check as check_images
 
     return check_images(path, separator=separator)
 
 
-def kind_of(root: Path) -> Literal["images", "recordings"]:
-    """What a folder or a table is of, by the endings of its files; "images" where neither is there."""
+def kind_of(root: Path) -> Literal["images", "recordings", "conversations"]:
+    """What a folder or a table is of: by its first row, else by the endings of its files; "images" where neither is."""
+    if chat_files(root):
+        return "conversations"
     found = _kinds(_in_folder(root)) if root.is_dir() else Counter[str]()
     if not found:
         tables = [table for table, _ in tables_in(root)] if root.is_dir() else [root]

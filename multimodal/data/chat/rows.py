@@ -14,20 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from multimodal.data.chat.files import CONVERSATIONS
 from multimodal.data.chat.samples import ChatSample, text_of
 from multimodal.data.images.samples import Skipped
 from multimodal.data.text.tables import Row, cell_file, flaw
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.models.chat_messages import Chat, chat_of, check_roles
 
-CONVERSATIONS = ("messages", "conversations")  # what the column with the turns is called
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
 WORDS: dict[Literal["image", "audio"], str] = {"image": "image", "audio": "recording"}
-
-
-def is_conversation(row: Row) -> bool:
-    """Whether a row has a column of turns."""
-    return any(name in row for name in CONVERSATIONS)
 
 
 def conversation(row: Row, where: str, folders: Sequence[Path], skipped: list[Skipped]) -> ChatSample | None:
