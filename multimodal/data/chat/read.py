@@ -94,9 +94,7 @@ def _captioned(path: str, caption: str, prompts: Sequence[str]) -> ChatSample:
     kind = "audio" if Path(path).suffix.lower() in AUDIO_SUFFIXES else "image"
     prompt = ""
     if prompts:
-        number = int.from_bytes(
-            hashlib.blake2b(f"{Path(path).name}\n{caption}".encode(), digest_size=8).digest(), "big"
-        )
-        prompt = prompts[number % len(prompts)]
+        digest = hashlib.blake2b(f"{Path(path).name}\n{caption}".encode(), digest_size=8).digest()
+        prompt = prompts[int.from_bytes(digest, "big") % len(prompts)]
     messages = ({"role": "user", "content": f"<{kind}>\n{prompt}"}, {"role": "assistant", "content": caption})
     return ChatSample(chat_of(messages, (path,)), path)
