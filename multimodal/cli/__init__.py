@@ -64,7 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, ModuleType]:
     """The subcommands, in the order of `multimodal --help`."""
-    from multimodal.cli import check, classify, demo, doctor, finetune, generate, index, search, serve, transcribe, wer
+    from multimodal.cli import (
+        chat,
+        check,
+        classify,
+        demo,
+        doctor,
+        finetune,
+        generate,
+        index,
+        search,
+        serve,
+        transcribe,
+        wer,
+    )
 
     return {
         "demo": demo,
@@ -76,6 +89,7 @@ def _commands() -> dict[str, ModuleType]:
         "serve": serve,
         "transcribe": transcribe,
         "generate": generate,
+        "chat": chat,
         "wer": wer,
         "doctor": doctor,
     }

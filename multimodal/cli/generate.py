@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multimodal.cli import generating
 from multimodal.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 HELP = "continue a text, translate or summarise it, or score it"
 
-_OPTIONS = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "beams", "n_best", "stop")
 _ADVICE = "give a text, - to read one from stdin, or --file with one on each line"
 
 
@@ -32,15 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL", help="a model folder, or a published model such as hf:openai-community/gpt2")
     add("prompts", metavar="PROMPT", nargs="*", help="texts to continue; - reads one from stdin")
     add("--file", type=Path, metavar="FILE", help="more prompts, one on each line")
-    add("--max-new-tokens", type=int, metavar="N", help="how long (default: as the checkpoint says, else 256)")
-    add("--temperature", type=float, metavar="X", help="draw tokens by chance; higher is bolder; 0: the likeliest ones")
-    add("--top-k", type=int, metavar="N", help="draw from the N likeliest tokens only")
-    add("--top-p", type=float, metavar="X", help="draw from the fewest tokens that together have this probability")
-    add("--min-p", type=float, metavar="X", help="draw from tokens at least X times as likely as the likeliest")
-    add("--seed", type=int, metavar="N", help="draw the same each time")
-    add("--beams", type=int, metavar="N", help="search for the likeliest text with N hypotheses at a time")
+    generating.add_options(parser)
     add("--n-best", type=int, metavar="N", help="give the N best texts that --beams found")
-    add("--stop", action="append", metavar="TEXT", help="end before this text ($'\\n': a line break); may be repeated")
     add("--chat", action="store_true", help="each prompt is a message to a chat model")
     add("--system", metavar="TEXT", help="the system message of --chat")
     add("--truncate", action="store_true", help="shorten prompts that are too long instead of refusing them")
@@ -48,13 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--score", action="store_true", help="say how likely the texts are, instead of going on with them")
     add("--json", action="store_true", help="JSON Lines: one object for each prompt")
     add("--batch-size", type=int, default=8, metavar="N", help="prompts at a time (default: 8)")
-    add("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: auto)")
-    add("--dtype", default="auto", metavar="NAME", help="float32, bfloat16 (default: auto, what the device is fast in)")
+    generating.add_device(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate, and print; the exit code."""
-    options: Any = {name: value for name in _OPTIONS if (value := getattr(arguments, name)) is not None}
+    options: Any = generating.options_of(arguments)
+    if arguments.n_best is not None:
+        options["n_best"] = arguments.n_best
     if arguments.batch_size < 1:
         raise ArgumentError(f"--batch-size is {arguments.batch_size}; it must be at least 1.")
     if arguments.system is not None and not arguments.chat:
@@ -152,15 +146,15 @@ def _print_pieces(steps: Iterator[Step]) -> int:
 
     Whatever else ends a text was asked for.
     """
-    full = 0
-    try:
+    finishes: list[Any] = []
+
+    def pieces() -> Iterator[str]:
         for step in steps:
-            sys.stdout.write(_shown(step.text))
-            sys.stdout.flush()
-            full = int(step.finish == "context")
-    finally:
-        print(flush=True)
-    return full
+            finishes.append(step.finish)
+            yield step.text
+
+    generating.write_pieces(pieces())
+    return int(finishes[-1:] == ["context"])
 
 
 def _print_all(
@@ -187,7 +181,7 @@ def _print_all(
             if arguments.json:
                 print(json.dumps({"prompt": text, "completions": [_plain(one) for one in found]}, ensure_ascii=False))
             else:
-                print(*(_shown(one.text or "") for one in found), sep="\n")
+                print(*(generating.harmless(one.text or "") for one in found), sep="\n")
         sys.stdout.flush()
     return full
 
@@ -214,14 +208,7 @@ def _score(model: LanguageModel, texts: Sequence[str], arguments: argparse.Names
                 print(json.dumps({**record, **tokens}, ensure_ascii=False))
             else:
                 shown = text if len(text) <= 60 else text[:59] + "…"
-                shown = " ".join(_shown(shown).split())
+                shown = " ".join(generating.harmless(shown).split())
                 print(f"{found.perplexity:.4g}\t{found.logprob:.4f}\t{len(found.ids)}\t{shown}")
         sys.stdout.flush()
     return 0
-
-
-def _shown(text: str) -> str:
-    """`text`; in a terminal without the characters that would command it."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join(c if c in "\n\t" or not (c < " " or "\x7f" <= c < "\xa0") else "\ufffd" for c in text)
