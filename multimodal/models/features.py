@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from multimodal.backbone.backbone import Backbone
 from multimodal.errors import ArgumentError
 from multimodal.models.audio_encoder import AudioEncoder, AudioEncoderConfig
-from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder
+from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder, TimmEncoder
 from multimodal.models.open_clip_towers import OpenClipImageConfig, embedding_width
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.audio import subsampled
+from multimodal.tokenizers.audio_transform import AudioTransformConfig
 from multimodal.tokenizers.tokens import Tokens
 from multimodal.tokenizers.transforms import AnyTransformConfig
 
@@ -90,6 +91,11 @@ class ImageFeatures(Features):
         tokens = encoder.config.tokenizer
         if config.class_token and not tokens.prefix:
             raise ArgumentError("class_token is True, and the image encoder has no class token: leave it out.")
+        if tokens.channels != _channels(transform):
+            raise ArgumentError(
+                f"The encoder reads pictures of {tokens.channels} channels, and {type(transform).__name__} gives "
+                f"{_channels(transform)}: an image has 3, a spectrogram 1."
+            )
         self.grid, self.extra = tokens.grid_of(*transform.size), int(config.class_token)
         self.width = encoder.config.backbone.dim * max(1, len(config.layers))
         self.numbers = _numbers(config.layers, encoder.config.backbone.depth)
@@ -111,6 +117,8 @@ class AudioFeatures(Features):
         super().__init__(config, encoder)
         if config.class_token:
             raise ArgumentError("class_token is True, and an encoder of spectrograms has none: leave it out.")
+        if not isinstance(transform, AudioTransformConfig):
+            raise ArgumentError(f"The encoder reads spectrograms, and {type(transform).__name__} gives images.")
         depth, stem = encoder.config.backbone.depth, encoder.config.stem
         self.width, self.extra = encoder.width * max(1, len(config.layers)), 0
         self.numbers = _numbers(config.layers, depth)
@@ -134,16 +142,26 @@ class WrappedFeatures(Features):
             name = type(self._model).__name__
             raise ArgumentError(f"{name} does not give the tokens inside it (forward_intermediates); take another.")
         like = next(encoder.parameters())
-        blank = torch.zeros(1, 3, *transform.size, device=like.device, dtype=like.dtype)
-        with evaluating(encoder), torch.no_grad():
-            maps = self._maps(blank)[0]  # of these models only they themselves know the sizes
+        blank = torch.zeros(1, _channels(transform), *transform.size, device=like.device, dtype=like.dtype)
+        try:
+            with evaluating(encoder), torch.no_grad():  # of these models only they themselves know depth and sizes
+                depth = len(self._intermediates(blank, None, first=False))
+                self.numbers = _numbers(config.layers, depth, least=1) or (depth,)
+                maps = self._maps(blank)[0]
+        except (TypeError, IndexError, AssertionError, KeyError, RuntimeError) as error:
+            what = f"the tokens inside it with class_token={config.class_token}"
+            raise ArgumentError(
+                f"{type(self._model).__name__} does not give {what} for inputs of "
+                f"{' x '.join(map(str, blank.shape[1:]))} ({str(error).strip() or type(error).__name__}); choose "
+                "another class_token, transform or encoder."
+            ) from error
         self.grid, self.extra = (maps.shape[-2], maps.shape[-1]), int(config.class_token)
         self.width = maps.shape[1]
 
     @property
     def _model(self) -> Any:
         """What does the work: of open_clip's towers over timm, timm's model."""
-        inner: Any = self.encoder.model
+        inner: Any = getattr(self.encoder, "model", self.encoder)
         return getattr(inner, "trunk", inner)
 
     def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
@@ -154,31 +172,30 @@ class WrappedFeatures(Features):
 
     def _maps(self, x: Tensor) -> tuple[Float[Tensor, "n e h w"], Float[Tensor, "n 1 e"] | None]:
         """The features as maps, and the class tokens where they are asked for."""
-        layers = self.config.layers
-        asked: Any = [layer - 1 if layer > 0 else layer for layer in layers] or 1
-        options: dict[str, Any] = {"indices": asked, "intermediates_only": True, "output_fmt": "NCHW"}
-        try:
-            if hasattr(self.encoder.model, "trunk") or type(self.encoder).__name__ == "TimmEncoder":
-                extra = {"return_prefix_tokens": True} if self.config.class_token else {}
-                found = self._model.forward_intermediates(x, norm=not layers, **options, **extra)
-            else:
-                extra = {"output_extra_tokens": self.config.class_token, "normalize_intermediates": not layers}
-                given = self._model.forward_intermediates(x, **options, **extra)
-                found = given["image_intermediates"]
-                if self.config.class_token:
-                    found = list(zip(found, given["image_intermediates_prefix"], strict=True))
-        except (TypeError, IndexError, AssertionError, KeyError) as error:
-            what = "layers or class_token" if self.config.class_token else "layers"
+        asked = sorted({number - 1 for number in self.numbers})
+        given = dict(zip(asked, self._intermediates(x, asked, first=self.config.class_token), strict=True))
+        found = [given[number - 1] for number in self.numbers]
+        if len({maps.shape[-2:] for maps, _ in found}) > 1:
+            sizes = ", ".join(f"{maps.shape[-2]}x{maps.shape[-1]}" for maps, _ in found)
             raise ArgumentError(
-                f"{type(self._model).__name__} cannot give layers={layers}, class_token={self.config.class_token} "
-                f"({error}); choose other {what}."
-            ) from error
-        maps = [one[0] for one in found] if self.config.class_token else list(found)
-        if len({one.shape[-2:] for one in maps}) > 1:
-            sizes = ", ".join(f"{one.shape[-2]}x{one.shape[-1]}" for one in maps)
-            raise ArgumentError(f"layers={layers} have grids of different size ({sizes}); choose one of them.")
-        first = torch.cat([one[1][:, :1] for one in found], dim=-1) if self.config.class_token else None
-        return torch.cat(maps, dim=1), first
+                f"layers={self.config.layers} have grids of different size ({sizes}); choose one of them."
+            )
+        first = [tokens[:, :1] for _, tokens in found if tokens is not None]
+        return torch.cat([maps for maps, _ in found], dim=1), torch.cat(first, dim=-1) if first else None
+
+    def _intermediates(self, x: Tensor, asked: list[int] | None, *, first: bool) -> list[tuple[Tensor, Tensor | None]]:
+        """After each of the blocks `asked`, from 0, or of all: the maps, and with `first` the tokens before them."""
+        norm = not self.config.layers
+        options: dict[str, Any] = {"indices": asked, "stop_early": True, "intermediates_only": True}
+        options["output_fmt"] = "NCHW"
+        if isinstance(self.encoder, TimmEncoder) or self._model is not self.encoder.model:
+            extra = {"return_prefix_tokens": True} if first else {}
+            found = self._model.forward_intermediates(x, norm=norm, **options, **extra)
+            return [(one[0], one[1]) for one in found] if first else [(one, None) for one in found]
+        extra = {"output_extra_tokens": first, "normalize_intermediates": norm}
+        given = self._model.forward_intermediates(x, **options, **extra)
+        tokens = given["image_intermediates_prefix"] if first else [None] * len(given["image_intermediates"])
+        return list(zip(given["image_intermediates"], tokens, strict=True))
 
 
 def states(backbone: Backbone, tokens: Tokens, numbers: tuple[int, ...]) -> Float[Tensor, "n s e"]:
@@ -196,9 +213,17 @@ def states(backbone: Backbone, tokens: Tokens, numbers: tuple[int, ...]) -> Floa
     return torch.cat([found[number] for number in numbers], dim=-1)
 
 
-def _numbers(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """`layers` counted from the input."""
+def _numbers(layers: tuple[int, ...], depth: int, *, least: int = 0) -> tuple[int, ...]:
+    """`layers` counted from the input; `least` is the first that there is."""
     for layer in layers:
-        if not -depth - 1 <= layer <= depth:
-            raise ArgumentError(f"layers has {layer}; the encoder has {depth} blocks, so from {-depth - 1} to {depth}.")
+        if not least <= (layer if layer >= 0 else depth + 1 + layer) <= depth:
+            raise ArgumentError(
+                f"layers has {layer}; the encoder has {depth} blocks, so from {least} to {depth}, or from the end, "
+                f"{least - depth - 1} to -1."
+            )
     return tuple(layer if layer >= 0 else depth + 1 + layer for layer in layers)
+
+
+def _channels(transform: AnyTransformConfig) -> int:
+    """k of what `transform` gives."""
+    return 1 if isinstance(transform, AudioTransformConfig) else 3
