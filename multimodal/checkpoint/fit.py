@@ -55,7 +55,7 @@ def skeleton(
 def _wraps(config: Any) -> bool:
     """Whether a part of the model is another library's own code."""
     kinds = (TimmEncoderConfig, OpenClipImageConfig, OpenClipTextConfig)
-    parts = [getattr(config, name, None) for name in ("encoder", "image", "text")]
+    parts = [getattr(config, name, None) for name in ("encoder", "image", "text", "features")]
     return any(isinstance(part, kinds) or isinstance(getattr(part, "encoder", None), kinds) for part in parts)
 
 

@@ -11,7 +11,9 @@ open_clip: `open_clip_source.py` finds a model, `open_clip_config.py` says what 
 Back: `save_open_clip` in `open_clip_export.py`, to be imported from there, since open_clip takes a second to import.
 
 transformers: `transformers_hub.py` downloads, `transformers_source.py` reads a folder, `transformers_export.py` writes
-one. `transformers_family.py` is the contract of the families in the other files `transformers_*.py`.
+one. `transformers_family.py` is the contract of the families in the other files `transformers_*.py`; beside a model's
+config, `transformers_generation.py` reads how texts are written, `transformers_pixels.py` how pictures are prepared,
+and `transformers_processor.py` what LLaVA's processor says.
 """
 
 from multimodal.hub.loading import load

@@ -19,35 +19,40 @@ from multimodal.checkpoint.kinds import TextModel
 from multimodal.checkpoint.replacing import replacing
 from multimodal.config import to_plain
 from multimodal.errors import ArgumentError, DataError
-from multimodal.hub import transformers_ast, transformers_clip, transformers_whisper
+from multimodal.hub import transformers_ast, transformers_clip, transformers_llava, transformers_whisper
 from multimodal.hub.files import read_json
 from multimodal.hub.safetensors_folder import WEIGHTS, write_tensors
 from multimodal.hub.transformers_family import Published
 from multimodal.hub.transformers_generation import write_generation
-from multimodal.hub.transformers_pixels import PIXELS, write_pixels
+from multimodal.hub.transformers_llava import with_row
+from multimodal.hub.transformers_pixels import PIXELS, PROCESSOR, write_pixels
+from multimodal.hub.transformers_processor import TEMPLATE, write_processor
 from multimodal.hub.transformers_source import CONFIG, FAMILIES, GENERATION
 from multimodal.models.classifier import Classifier, ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
 from multimodal.models.speech_recognizer import SpeechRecognizer, SpeechRecognizerConfig
+from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_settings import CONFIG as TOKENIZER_CONFIG
 from multimodal.tokenizers.text_siglip import prepare
 from multimodal.tokenizers.transforms import of_images
 
-Model = TextModel | Classifier | DualEncoder | SpeechRecognizer
-_FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, "tokenizer.json", TOKENIZER_CONFIG)
+Model = TextModel | Classifier | DualEncoder | SpeechRecognizer | VisionLanguageModel
+_FILES = (CONFIG, GENERATION, WEIGHTS, PIXELS, PROCESSOR, "tokenizer.json", TOKENIZER_CONFIG, TEMPLATE)
 
 
 def export_transformers(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json of `model`, and its weights under transformers' names, which its class loads strictly.
 
-    Tied weights are there under each of their names. LoRA adapters are folded in.
+    Tied weights are there under each of their names. LoRA adapters are folded in. Of a `VisionLanguageModel` the names
+    are those in files, from which its class differs: `from_pretrained` knows them.
 
     Raises:
         ArgumentError: none of transformers' models that we know computes what this one does.
     """
+    model = with_row(model) if isinstance(model, VisionLanguageModel) else model
     config, published = _express(model)
     state = merged_state_dict(model)
     dtype = next(iter(state.values())).dtype
@@ -68,11 +73,16 @@ def save_transformers(model: Model, folder: str | Path) -> Path:
     with replacing(target, files=_FILES) as fresh:
         write_tensors(state, fresh / WEIGHTS)
         _write_json(fresh / CONFIG, config)
-        if isinstance(model, LanguageModel | EncoderDecoder):
+        if isinstance(model, LanguageModel | EncoderDecoder | VisionLanguageModel):
             ids = {name: config[name] for name in config if name.endswith("_token_id")}
             _write_json(fresh / GENERATION, {**ids, **write_generation(model.config.generation)})
         if isinstance(model, DualEncoder):
             _write_json(fresh / PIXELS, write_pixels(of_images(model.transform.config, "CLIP"), config["model_type"]))
+        if isinstance(model, VisionLanguageModel):
+            for name, fields in write_processor(model).items():
+                _write_json(fresh / name, fields)
+            if model.tokenizer is not None and model.tokenizer.chat_template is not None:
+                (fresh / TEMPLATE).write_text(model.tokenizer.chat_template, encoding="utf-8")  # the processor's
         if isinstance(model, SpeechRecognizer):
             _write_json(fresh / GENERATION, transformers_whisper.write_speech(model))
             _write_json(fresh / PIXELS, transformers_whisper.write_features(model.config))
@@ -114,6 +124,8 @@ def _plain(config: Any) -> dict[str, Any]:
         config = transformers_ast.essential(config)
     elif isinstance(config, DualEncoderConfig):
         config = transformers_clip.essential(config)
+    elif isinstance(config, VisionLanguageConfig):
+        config = transformers_llava.essential(config)
     elif isinstance(config, SpeechRecognizerConfig):
         config = transformers_whisper.essential(config)
     elif isinstance(config, LanguageModelConfig | EncoderDecoderConfig):
@@ -142,7 +154,7 @@ def _ids(model: Model) -> dict[str, Any]:
     if isinstance(model, SpeechRecognizer):
         return transformers_whisper.token_ids(model)
     tokenizer, end = model.tokenizer, None
-    if isinstance(model, LanguageModel | EncoderDecoder):
+    if isinstance(model, LanguageModel | EncoderDecoder | VisionLanguageModel):
         ends = model.config.generation.end
         end = list(ends) if len(ends) > 1 else next(iter(ends), None)
     return {

@@ -28,11 +28,13 @@ from multimodal.models.text_heads import (
     TextClassifierConfig,
     TokenTaggerConfig,
 )
+from multimodal.models.vision_language import VisionLanguageConfig
 from multimodal.weights.keymap import Table
 
 BodyConfig: TypeAlias = LanguageModelConfig | TextEncoderConfig | EncoderDecoderConfig
 HeadConfig: TypeAlias = TextClassifierConfig | TokenTaggerConfig | QuestionAnswererConfig | MultipleChoiceConfig
-AnyConfig: TypeAlias = BodyConfig | HeadConfig | ClassifierConfig | DualEncoderConfig | SpeechRecognizerConfig
+OtherConfig: TypeAlias = ClassifierConfig | DualEncoderConfig | SpeechRecognizerConfig | VisionLanguageConfig
+AnyConfig: TypeAlias = BodyConfig | HeadConfig | OtherConfig
 ACTIVATIONS: dict[str, Activation] = {  # transformers' names; the first of each is the one that is written
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",

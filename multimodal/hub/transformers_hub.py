@@ -18,11 +18,12 @@ from multimodal.hub import transformers_ast
 from multimodal.hub.files import PATIENCE, asking_hub, read_json
 from multimodal.hub.safetensors_folder import INDEX, WEIGHTS, shards_of
 from multimodal.hub.transformers_pixels import PIXELS, PROCESSOR
+from multimodal.hub.transformers_processor import OLD_TEMPLATE
 from multimodal.hub.transformers_source import CONFIG, GENERATION, VOCABULARIES, read_published
 
 _BESIDE = (  # beside the vocabulary
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
-    *("merges.txt", "target.spm"),
+    *("merges.txt", "target.spm", OLD_TEMPLATE),
 )
 _SMALL = (CONFIG, GENERATION, PIXELS, PROCESSOR, *VOCABULARIES, *_BESIDE)
 _TOKENIZER_LIST = "tokenizer_files.json"

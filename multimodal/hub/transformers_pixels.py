@@ -15,6 +15,7 @@ from typing import Any
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.files import read_json
 from multimodal.hub.transformers_family import Fields
+from multimodal.models.tiles import TilesConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig, Interpolation
 
 PIXELS = "preprocessor_config.json"
@@ -22,8 +23,13 @@ PROCESSOR = "processor_config.json"  # of newer versions: the former is a part o
 _RESAMPLE: dict[int, Interpolation] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
-def read_pixels(folder: Path, usual: ImageTransformConfig) -> ImageTransformConfig:
+def read_pixels(folder: Path, usual: ImageTransformConfig, *, tiles: TilesConfig | None = None) -> ImageTransformConfig:
     """The preprocessing that the files of `folder` state; `usual` where there is none.
+
+    Args:
+        folder: with its files.
+        usual: what a field means that is not there.
+        tiles: into which the model cuts pictures; the files must say the same of it.
 
     Raises:
         DataError: a damaged file, or something that cannot be done here.
@@ -36,7 +42,11 @@ def read_pixels(folder: Path, usual: ImageTransformConfig) -> ImageTransformConf
     if not found:
         return usual
     fields = Fields(found, str(folder / name))
-    fields.only(do_resize=True, do_rescale=True, do_convert_rgb=True, do_pad=False)
+    fields.only(do_resize=True, do_rescale=True, do_convert_rgb=True)
+    if tiles is None:
+        fields.only(do_pad=False)  # of tiles, it fills up batches
+    else:
+        fields.only(image_grid_pinpoints=[list(canvas) for canvas in tiles.canvases])
     if abs(fields.number("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
         raise fields.wrong("rescale_factor", "only 1/255 can be done here")
     normal = fields.flag("do_normalize", True)

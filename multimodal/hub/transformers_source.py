@@ -23,6 +23,7 @@ from multimodal.hub import (
     transformers_clip,
     transformers_gpt,
     transformers_llama,
+    transformers_llava,
     transformers_t5,
     transformers_whisper,
 )
@@ -30,10 +31,12 @@ from multimodal.hub.files import first_line, read_json
 from multimodal.hub.safetensors_folder import Stored, find_tensors, read_tensors
 from multimodal.hub.transformers_family import Family, Fields, Published
 from multimodal.hub.transformers_pixels import read_pixels
+from multimodal.hub.transformers_processor import prepared, with_template
 from multimodal.models.classifier import ClassifierConfig
 from multimodal.models.dual_encoder import DualEncoderConfig
 from multimodal.models.speech_recognizer import SpeechRecognizerConfig
 from multimodal.models.towers import PaddedPoolConfig, TextTowerConfig
+from multimodal.models.vision_language import VisionLanguageConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_files import load_tokenizer
 from multimodal.tokenizers.transforms import of_images
@@ -47,6 +50,7 @@ _SPARE = 0.001  # of a vocabulary: what lacks more belongs to another tokenizer
 FAMILIES: tuple[Family, ...] = (
     *(transformers_gpt, transformers_llama, transformers_ast),
     *(transformers_bert, transformers_t5, transformers_bart, transformers_clip, transformers_whisper),
+    transformers_llava,
 )
 
 
@@ -72,12 +76,16 @@ def from_transformers(
     tokenizer = load_tokenizer(folder) if written else None
     if tokenizer is not None and isinstance(published.config, DualEncoderConfig):
         tokenizer = without_spares(tokenizer, vocabulary_of(published.config))
+    if tokenizer is not None and isinstance(published.config, VisionLanguageConfig):
+        tokenizer = with_template(tokenizer, folder)
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(published.config))
     if isinstance(published.config, DualEncoderConfig):
         published = replace(published, config=_prepared(published.config, folder, tokenizer))
     if isinstance(published.config, ClassifierConfig):
         published = replace(published, config=transformers_ast.prepared(published.config, folder))
+    if isinstance(published.config, VisionLanguageConfig):
+        published = replace(published, config=prepared(published.config, folder))
     if isinstance(published.config, SpeechRecognizerConfig):
         transformers_whisper.check_features(folder, published.config.features.mels)
     try:
