@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, takewhile
 from typing import Any
 
 import torch
@@ -56,9 +57,9 @@ class ChatPrompt:
         return tuple(found)
 
     def shared(self, other: ChatPrompt) -> int:
-        """How many tokens both begin with, whole images only."""
+        """How many tokens both begin with, whole images only, and at least one token less than `other` has."""
         same = next((i for i, (a, b) in enumerate(zip(self.ids, other.ids, strict=False)) if a != b), None)
-        length = min(len(self.ids), len(other.ids)) if same is None else same
+        length = min(len(self.ids), len(other.ids) - 1) if same is None else min(same, len(other.ids) - 1)
         for mine, theirs, one, end in zip(self.keys, other.keys, self.seen, self.ends, strict=False):
             if mine != theirs or end > length:
                 return min(length, end - one.tokens)
@@ -77,7 +78,7 @@ class ChatMemory:
         """How many tokens of `prompt` were read before, and their keys and values."""
         if self._prompt is None or self._model != _identity(model):
             return 0, {}
-        count = min(self._prompt.shared(prompt), len(prompt.ids) - 1)
+        count = self._prompt.shared(prompt)
         return count, {name: tensor[:, :count] for name, tensor in self._state.items()}
 
     def keep(self, model: nn.Module, prompt: ChatPrompt, state: Mapping[str, Tensor]) -> None:
@@ -199,7 +200,7 @@ def begin_chats(
     first, backbone = prompts[0], model.language.backbone
     known, state = memory.recall(model, first) if memory is not None else (0, {})
     if len(prompts) > 1:
-        known = min(min(first.shared(other) for other in prompts[1:]), *(len(prompt.ids) - 1 for prompt in prompts))
+        known = min(first.shared(other) for other in prompts)
         known = known if first.ends and known >= first.ends[0] else 0  # less than an image is not worth a pass
         if known:
             alone = backbone.new_cache(1, known)
@@ -229,7 +230,8 @@ def _read(
 
 def _remember(memory: ChatMemory, model: Any, prompt: ChatPrompt, begun: Begun, answer: Sequence[int]) -> None:
     cache = begun.continuation.cache
-    ids = (*prompt.ids, *answer)[: min(cache.counts[0], len(prompt.ids) + len(answer))]
+    plain = takewhile(lambda id: id != prompt.placeholder, answer)  # which would be taken for an image
+    ids = (*prompt.ids, *plain)[: cache.counts[0]]
     state = {name: tensor[:, : len(ids)] for name, tensor in cache.state().items()}
     memory.keep(model, ChatPrompt(ids, prompt.seen, prompt.placeholder), state)
 
@@ -240,7 +242,7 @@ def _batches(prompts: Sequence[ChatPrompt], batch_size: int) -> list[list[int]]:
     for place, prompt in enumerate(prompts):
         about[prompt.keys].append(place)
     alone = [places[0] for keys, places in about.items() if len(places) == 1 or not keys]
-    alone += [place for place in about.get((), [])[1:]]
+    alone += about.get((), [])[1:]
     groups = [places for keys, places in about.items() if len(places) > 1 and keys]
     ordered = [sorted(places, key=lambda i: -len(prompts[i].ids)) for places in (alone, *groups)]
     return [places[i : i + batch_size] for places in ordered for i in range(0, len(places), batch_size)]
@@ -248,14 +250,11 @@ def _batches(prompts: Sequence[ChatPrompt], batch_size: int) -> list[list[int]]:
 
 def _check_room(prompts: Sequence[ChatPrompt], model: Any) -> None:
     seen = sum(one.tokens for prompt in prompts for one in prompt.seen)
-    what = (
-        "; images take most of them, so show fewer or smaller ones"
-        if seen * 2 > sum(len(p.ids) for p in prompts)
-        else ""
-    )
-    check_lengths([prompt.ids for prompt in prompts], model.config.embedding.max_length, what)
+    most = seen * 2 > sum(len(prompt.ids) for prompt in prompts)
+    cure = "; images take most of them, so show fewer or smaller ones" if most else ""
+    check_lengths([prompt.ids for prompt in prompts], model.config.embedding.max_length, cure)
 
 
 def _identity(model: nn.Module) -> tuple[Any, ...]:
     """What changes when the model does, or its weights."""
-    return (id(model), *((id(parameter), parameter._version) for parameter in model.parameters()))
+    return (id(model), *((id(one), one._version) for one in chain(model.parameters(), model.buffers())))

@@ -44,7 +44,7 @@ def several_chats(given: Any) -> tuple[list[Any], bool]:
     """
     if isinstance(given, str | Chat | tuple) or _is_messages(given):
         return [given], True
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | bytes):
         raise ArgumentError(f"{type(given).__name__} is not a chat: give (image, question), or a list of messages.")
     return list(given), False
 
@@ -88,7 +88,7 @@ def chat_of(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> Chat
     Raises:
         ArgumentError: a message or part of another form, an unknown role, or more or fewer images than places.
     """
-    beside, found, plain = list(media), [], []
+    read: list[tuple[str, list[dict[str, Any]]]] = []
     for number, message in enumerate(messages, 1):
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
@@ -100,16 +100,18 @@ def chat_of(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> Chat
             raise ArgumentError(
                 f"The content of message {number} is {content!r}; it must be a text or a list of parts."
             )
-        parts = _split(content) if isinstance(content, str) else _parts(content, number)
-        for part in parts:
-            if part["type"] != "text":
-                if "source" not in part and not beside:
-                    raise ArgumentError(_mismatch(messages, media))
-                found.append(part["source"] if "source" in part else beside.pop(0))
+        read.append((role, _split(content) if isinstance(content, str) else _parts(content, number)))
+    places = sum(part["type"] != "text" and "source" not in part for _, parts in read for part in parts)
+    if places != len(media):
+        raise ArgumentError(
+            f"The messages have {places} {_many('place', places)} for images ({IMAGE}), and {len(media)} "
+            f"{'was' if len(media) == 1 else 'were'} given; they must be as many."
+        )
+    beside, found, plain = iter(media), [], []
+    for role, parts in read:
+        found += [p["source"] if "source" in p else next(beside) for p in parts if p["type"] != "text"]
         bare = [{"type": "text", "text": p["text"]} if p["type"] == "text" else {"type": p["type"]} for p in parts]
         plain.append({"role": role, "content": bare})
-    if beside:
-        raise ArgumentError(_mismatch(messages, media))
     return Chat(tuple(plain), tuple(found))
 
 
@@ -216,10 +218,11 @@ def _parts(content: Sequence[Any], number: int) -> list[dict[str, Any]]:
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind == "text" and isinstance(part.get("text"), str):
-            text = part["text"]
-            if found and found[-1]["type"] != "text" and text[:1].strip():
-                text = f"\n{text}"  # as in the texts of data, where an image stands on a line of its own
-            found.append({"type": "text", "text": text})
+            pieces = _split(part["text"])
+            begins = pieces[0].get("text", "") if pieces else ""
+            if found and found[-1]["type"] != "text" and begins[:1].strip():
+                pieces[0]["text"] = f"\n{begins}"  # as in the texts of data: an image stands on a line of its own
+            found += pieces
         elif kind in MEDIA:
             source = next((part[name] for name in (kind, "path") if name in part), None)
             found.append({"type": kind} if source is None else {"type": kind, "source": source})
@@ -243,18 +246,6 @@ def _for_parts(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _joined(parts: Sequence[Mapping[str, Any]], placeholder: str) -> str:
     return "".join(part["text"] if part["type"] == "text" else placeholder for part in parts)
-
-
-def _mismatch(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> str:
-    places = 0
-    for message in messages:
-        content = message["content"]
-        parts = _split(content) if isinstance(content, str) else _parts(content, 0)
-        places += sum(part["type"] != "text" and "source" not in part for part in parts)
-    return (
-        f"The messages have {places} {_many('place', places)} for images ({IMAGE}), and {len(media)} "
-        f"{'was' if len(media) == 1 else 'were'} given; they must be as many."
-    )
 
 
 def _many(word: str, count: int) -> str:

@@ -19,7 +19,8 @@ class Conversation:
     def __init__(self, model: Any, images: Any = (), *, system: str | None = None) -> None:
         self.model, self.memory = model, ChatMemory()
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system is not None else []
-        self._waiting = _listed(images)  # images that the next question shows
+        self._waiting: list[Any] = []  # images that the next question shows
+        self.show(images)
 
     def show(self, images: Any) -> None:
         """Show one more image, or several, with the next question.
@@ -44,14 +45,15 @@ class Conversation:
         pieces = self.model.stream([*self.messages, asked], memory=self.memory, **options)
 
         def telling() -> Iterator[str]:
-            said = ""
+            said, ended = "", False
             try:
                 for piece in pieces:
                     said += piece
                     yield piece
+                ended = True
             finally:
                 pieces.close()
-                if said:
+                if said or ended:
                     self._said(asked, said)
 
         return telling()

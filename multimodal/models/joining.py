@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer
 from torch import nn
 
 from multimodal.errors import ArgumentError
-from multimodal.models.chat_messages import AUDIO, IMAGE
+from multimodal.models.chat_messages import AUDIO, IMAGE, chat_of, chat_text
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.features import AnyFeaturesEncoderConfig, FeaturesConfig
@@ -56,8 +56,8 @@ def join(
         seconds: of a `SpeechRecognizer`: the window that a recording is cut into; None: the one it was trained with.
 
     Raises:
-        ArgumentError: models of another kind, a language model without a tokenizer or an end token, or parts that do
-            not fit each other.
+        ArgumentError: models of another kind, a language model without a tokenizer or an end token, a template that
+            drops images, or parts that do not fit each other.
     """
     if not isinstance(language, LanguageModel):
         raise ArgumentError(f"language is a {type(language).__name__}; it must be a LanguageModel.")
@@ -79,7 +79,7 @@ def join(
     model.language.load_state_dict(language.state_dict())
     sources = {"encoder": encoder.card.get("source"), "language": language.card.get("source")}
     model.card = {name: source for name, source in sources.items() if source is not None}
-    return model.eval()
+    return model.to(language.output_weight.device).eval()
 
 
 def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderConfig, nn.Module, AnyTransformConfig]:
@@ -95,8 +95,7 @@ def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderCo
         return image, model.image, model.config.transform  # pyright: ignore
     if isinstance(model, SpeechRecognizer):
         stem = model.config.encoder.stem
-        assert isinstance(stem, ConvStemConfig)
-        longest = stem.positions / 50  # a token every 20 ms
+        longest = stem.positions / 50 if isinstance(stem, ConvStemConfig) else 30.0  # a token every 20 ms
         if seconds is not None and not 0 < seconds <= longest:
             raise ArgumentError(f"seconds is {seconds:g}; this encoder hears up to {longest:g} at a time.")
         window = AudioTransformConfig(features=model.config.features, seconds=seconds or longest, mean=0.0, std=0.5)
@@ -108,17 +107,17 @@ def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderCo
 
 
 def _with_token(tokenizer: TextTokenizer, token: str, template: str | None) -> TextTokenizer:
-    """A copy that knows `token` and has a chat template."""
+    """A copy that knows `token` and has a chat template, which shows images."""
     settings = tokenizer.settings
     if tokenizer.eos_id is None:
         raise ArgumentError(
             "The tokenizer has no token that ends a text (eos), so an answer could not end: give it one."
         )
     copy = Tokenizer.from_str(tokenizer.plain())
-    if copy.token_to_id(token) is None:
-        copy.add_special_tokens([AddedToken(token, special=True, normalized=False)])
+    copy.add_special_tokens([AddedToken(token, special=True, normalized=False)])  # once, also if it is there already
     special = settings.special
     special = replace(special, extra=tuple(dict.fromkeys((*special.extra, token))))
-    return TextTokenizer(
-        copy, replace(settings, special=special, chat_template=template or settings.chat_template or VICUNA)
-    )
+    template = template or settings.chat_template or VICUNA
+    found = TextTokenizer(copy, replace(settings, special=special, chat_template=template))
+    chat_text(found, chat_of([{"role": "user", "content": f"{token}\n?"}], [None]), token)  # or it cannot be asked
+    return found

@@ -100,7 +100,7 @@ class PixelShuffleProjectorConfig:
         """
         if min(self.fold) < 1 or grid[0] % self.fold[0] or grid[1] % self.fold[1]:
             raise ArgumentError(
-                f"fold is {self.fold}, which does not divide the {grid[0]} rows of {grid[1]} tokens that the encoder gives."
+                f"fold is {self.fold}, which does not divide the encoder's {grid[0]} rows of {grid[1]} tokens."
             )
         if extra:
             raise ArgumentError("A class token has no place in a grid that is folded: leave class_token out.")
@@ -127,7 +127,7 @@ class PixelShuffleProjector(nn.Module):
         x = x.unflatten(1, (h // rows, rows, w // columns, columns)).transpose(
             2, 3
         )  # n h/rows w/columns rows columns e
-        return self.mlp(self.norm(x.flatten(3).flatten(1, 2)))
+        return self.mlp(self.norm(x.flatten(3).flatten(1, 2)), grid)
 
 
 AnyProjectorConfig: TypeAlias = (

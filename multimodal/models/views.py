@@ -106,6 +106,9 @@ class Reader:
         tiles: how large images are cut; None: they are not.
         length: tokens of one view.
         grid: (h, w) of one view's tokens, as they leave the projector.
+
+    Raises:
+        ArgumentError: tiles for recordings, or canvases that are no whole number of views.
     """
 
     def __init__(
@@ -114,6 +117,10 @@ class Reader:
         self.transform, self.tiles, self.length, self.grid = transform.build(), tiles, length, grid
         if tiles is not None and isinstance(self.transform, AudioTransform):
             raise ArgumentError("tiles are of images, and this model hears recordings: leave them out.")
+        if tiles is not None:
+            tiles.fits(transform.size)
+        if tiles is not None:
+            tiles.fits(self.transform.config.size)
 
     @property
     def hears(self) -> bool:

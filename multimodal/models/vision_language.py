@@ -81,6 +81,8 @@ class VisionLanguageModel(nn.Module):
 
     def __init__(self, config: VisionLanguageConfig, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__()
+        if config.placeholder < 0:
+            raise ArgumentError(f"placeholder is {config.placeholder}; it must be an id, from 0.")
         self.config, self.tokenizer = config, tokenizer
         self.language = config.language.build()
         self.features = config.features.build(config.transform)
@@ -124,16 +126,17 @@ class VisionLanguageModel(nn.Module):
         here = ids == self.config.placeholder
         words = self.language.embedding.words(ids.masked_fill(here, 0))  # the placeholder may have no row in the table
         places = here.flatten().nonzero()[:, 0]
-        encoded = self.encode(self._views(images)) if images is not None else words.new_empty(0, words.shape[-1])
+        views = self._views(images) if images is not None else None
+        encoded = self.encode(views) if views is not None else words.new_empty(0, words.shape[-1])
         if len(places) != len(encoded):
             raise ArgumentError(
-                f"The text has places for {len(places):,} tokens of images, and those given make {len(encoded):,}: repeat "
-                "each image's placeholder as often as it has tokens, and give all images."
+                f"The text has places for {len(places):,} tokens of images, and those given make {len(encoded):,}: "
+                "repeat each image's placeholder as often as it has tokens, and give all images."
             )
         if len(places):
             words = words.flatten(0, 1).index_copy(0, places, encoded.to(words.dtype)).view_as(words)
         tokens = self.language.tokens(words, keep=keep, cache=cache)
-        steps = _steps(here) if self.config.attention == "prefix" and len(places) else None
+        steps = _steps(here, views.tokens) if self.config.attention == "prefix" and views is not None else None
         return self.language.mix(tokens, steps=steps, cache=cache)
 
     def encode(self, views: Views) -> Float[Tensor, "i d"]:
@@ -231,9 +234,9 @@ def _newline(config: VisionLanguageConfig, dim: int) -> nn.Parameter | None:
     return nn.Parameter(torch.randn(dim) * dim**-0.5)
 
 
-def _steps(here: Bool[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """A mask by steps: causal, but for placeholders that follow each other, which share one step."""
-    again = here.clone()
-    again[:, 1:] &= here[:, :-1]
-    again[:, 0] = False
-    return (~again).long().cumsum(1)
+def _steps(here: Bool[Tensor, "b t"], tokens: Sequence[int]) -> Int[Tensor, "b t"]:
+    """A mask by steps: causal, but for the placeholders of an image, of `tokens` each, which share one step."""
+    starts = [sum(tokens[:number]) for number in range(len(tokens))]
+    begins = ~here  # a step of its own: each token of text, and the first of each image
+    begins.view(-1)[here.flatten().nonzero()[starts, 0]] = True
+    return begins.long().cumsum(1)
