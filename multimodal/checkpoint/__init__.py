@@ -7,9 +7,9 @@
     README.md                the model card, for people
 
 `folder.py` saves and loads; `kinds.py` lists the models that it knows; `header.py` is config.json, read strictly, and
-`files.py` what has checksums there; `fit.py` compares tensors with a config; `replacing.py` puts a whole folder in place at once; `card.py`, `card_text.py`
-and `card_speech.py` write README.md. Nothing of a folder is executed. Published checkpoints of other projects are read
-by `hub`.
+`files.py` what has checksums there; `fit.py` compares tensors with a config; `replacing.py` puts a whole folder in
+place at once; `card.py` and the other files `card_*.py` write README.md. Nothing of a folder is executed. Published
+checkpoints of other projects are read by `hub`, and so are parts of models, which need a base (`hub/parts.py`).
 """
 
 from multimodal.checkpoint.folder import is_model_folder, load_folder, save

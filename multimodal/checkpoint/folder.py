@@ -22,7 +22,7 @@ from multimodal.checkpoint.files import (
     write_weights,
 )
 from multimodal.checkpoint.fit import assign, difference, not_finite, skeleton
-from multimodal.checkpoint.header import CONFIG, CURE, is_header, plain_card, read_header, write_header
+from multimodal.checkpoint.header import CONFIG, CURE, FULL, JOINED, is_header, plain_card, read_header, write_header
 from multimodal.checkpoint.kinds import KINDS, AnyModel, vocabulary_of
 from multimodal.checkpoint.replacing import current, replacing
 from multimodal.config import from_plain, to_plain
@@ -62,6 +62,8 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     if tokenizer is not None:
         tokenizer.fits(vocabulary_of(plain.config))
     fields: dict[str, Any] = {"class": name, "config": to_plain(plain.config), "card": plain_card(plain.card)}
+    if name == JOINED:
+        fields = {"kind": FULL, **fields}
     if "labels" in kind.parts:
         fields["labels"] = list(plain.labels)
     if "temperature" in kind.parts:

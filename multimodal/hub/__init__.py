@@ -1,7 +1,8 @@
 """Models by name: `load` from a folder or a published checkpoint, and back again.
 
 `loading.py`: which source it is, and putting the model on a device. `placing.py`: devices and number formats.
-`files.py`, `safetensors_folder.py`: what all sources share. Folders of our own are read by `checkpoint`.
+`files.py`, `safetensors_folder.py`: what all sources share. Folders of our own are read by `checkpoint`; `parts.py` puts
+a projector or adapters onto their bases, `part_saving.py` writes them.
 
 timm: `timm_source.py` finds a timm model, downloads included; `timm_convert.py` makes a `Classifier` of it;
 `timm_export.py` goes back.
@@ -16,7 +17,8 @@ config, `transformers_generation.py` reads how texts are written, `transformers_
 and `transformers_processor.py` what LLaVA's processor says.
 """
 
-from multimodal.hub.loading import load
+from multimodal.hub.loading import load, load_part
+from multimodal.hub.part_saving import save_part
 from multimodal.hub.placing import best_dtype, find_device, find_dtype
 from multimodal.hub.timm_export import export_timm, save_timm
 from multimodal.hub.transformers_export import export_transformers, save_transformers
@@ -28,6 +30,8 @@ __all__ = [
     "find_device",
     "find_dtype",
     "load",
+    "load_part",
+    "save_part",
     "save_timm",
     "save_transformers",
 ]

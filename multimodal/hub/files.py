@@ -15,6 +15,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFound
 from multimodal.errors import DataError
 
 PATIENCE = 10.0  # seconds to wait for the hub's first answer
+PREFIXES = ("timm", "open_clip", "hf")  # of published names: "hf:ORG/NAME"
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 

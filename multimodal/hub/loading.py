@@ -10,10 +10,10 @@ import torch
 from multimodal.checkpoint import AnyModel, is_model_folder, load_folder, rebuilt
 from multimodal.checkpoint.fit import assign
 from multimodal.errors import ArgumentError, nearest
-from multimodal.hub.files import PICKLES, lone_pickle, read_json, whisper_on_hub
+from multimodal.hub.files import PICKLES, PREFIXES, lone_pickle, read_json, whisper_on_hub
+from multimodal.hub.parts import Source, assemble, is_part_folder
 from multimodal.hub.placing import find_device, find_dtype
-
-_PREFIXES = ("timm", "open_clip", "hf")
+from multimodal.models.vision_language import VisionLanguageModel
 
 
 def load(
@@ -31,7 +31,7 @@ def load(
             ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or "open_clip:ARCH/TAG"
             ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the first that open_clip
             lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"): a text model, a
-            CLIP, a SigLIP, a Whisper or an AST on the Hugging Face hub.
+            CLIP, a SigLIP, a LLaVA, a Whisper or an AST on the Hugging Face hub.
         pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "open_clip:"
             the tokenizer, of "hf:" the config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
@@ -63,15 +63,42 @@ def load(
     return from_timm(model, full, {}, trained=pretrained, device=where, dtype=kind)
 
 
+def load_part(
+    folder: str | Path,
+    *,
+    encoder: Source | None = None,
+    language: Source | None = None,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> VisionLanguageModel:
+    """The whole model of a projector or of adapters that `save_part` wrote, put onto bases that lie somewhere else.
+
+    Args:
+        folder: of the part.
+        encoder: what `load` takes, or a model, whose encoder it was trained on; None: where `load` would look.
+        language: likewise, of the language model.
+        device: as for `load`.
+        dtype: as for `load`.
+
+    Raises:
+        ArgumentError: a source, device or dtype that does not exist.
+        DataError: not a part, a damaged one, or a base with other weights than it was trained on.
+    """
+    where = find_device(device)
+    given = {"encoder": encoder, "language": language}
+    bases = {name: base for name, base in given.items() if base is not None}
+    return _whole(folder, True, where, find_dtype(dtype, where), bases)
+
+
 def _prefix(source: str | Path) -> tuple[str | None, str]:
     """The prefix of a published name, and the rest; None and the whole where `source` is a folder."""
     found = re.fullmatch(r"([A-Za-z][\w-]+):(.*)", str(source)) if isinstance(source, str) else None
     if found is None or Path(source).exists():
         return None, str(source)
-    if found[1] not in _PREFIXES:
+    if found[1] not in PREFIXES:
         raise ArgumentError(
             f"source is {source!r}: models are given as 'timm:NAME', 'open_clip:ARCH/TAG', 'hf:ORG/NAME' or as "
-            f"the path of a model folder, and '{found[1]}:' is none of these.{nearest(found[1], _PREFIXES)}"
+            f"the path of a model folder, and '{found[1]}:' is none of these.{nearest(found[1], PREFIXES)}"
         )
     return found[1], found[2]
 
@@ -80,6 +107,8 @@ def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: to
     if is_model_folder(folder):
         model = load_folder(folder, device=device, dtype=dtype)
         return model if pretrained else _fresh(model, device, dtype)
+    if is_part_folder(folder):
+        return _whole(folder, pretrained, device, dtype, {})
     if not folder.exists():
         raise ArgumentError(_no_folder(folder))
     if folder.is_file() and folder.suffix in PICKLES:
@@ -97,6 +126,17 @@ def _from_folder(folder: Path, pretrained: bool, device: torch.device, dtype: to
 
             return from_transformers(folder, source="transformers", pretrained=pretrained, device=device, dtype=dtype)
     return load_folder(folder, device=device, dtype=dtype)  # says what is wrong with it
+
+
+def _whole(
+    folder: str | Path, pretrained: bool, device: torch.device, dtype: torch.dtype, bases: dict[str, Source]
+) -> VisionLanguageModel:
+    """The model of a part; bases are hashed as bfloat16, so they are not read as float16, which would round before."""
+
+    def base(source: str | Path) -> AnyModel:
+        return load(source, device="cpu", dtype=torch.float32 if dtype == torch.float16 else dtype)
+
+    return assemble(folder, base, bases=bases, pretrained=pretrained, device=device, dtype=dtype)
 
 
 def _by_transformers_alone(folder: Path) -> bool:
