@@ -84,6 +84,7 @@ def _clip(vision: Fields, text: Fields, dim: int) -> DualEncoderConfig:
 
 
 def _siglip(vision: Fields, text: Fields) -> DualEncoderConfig:
+    vision.only(vision_use_head=True)
     encoder, words = read_vision(vision, "siglip"), _text_stack(text, "siglip")
     dim = encoder.backbone.dim
     if text.whole("projection_size", words.dim) != dim:

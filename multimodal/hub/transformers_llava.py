@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from multimodal.backbone.lora import merged_state_dict
-from multimodal.backbone.pool import AttentionPoolConfig
+from multimodal.backbone.pool import AttentionPoolConfig, MeanPoolConfig
 from multimodal.checkpoint.fit import skeleton
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.hub import transformers_llama
@@ -146,13 +146,13 @@ def write(model_config: Any) -> dict[str, Any] | None:
     if not isinstance(encoder, ImageEncoderConfig) or not isinstance(projector, MlpProjectorConfig) or text is None:
         return None
     kind = "llava" if model_config.tiles is None else "llava_next"
-    siglip = isinstance(encoder.pool, AttentionPoolConfig)
+    tower: Tower = "clip" if encoder.tokenizer.prefix else "siglip"
     layers = list(features.layers) or [-2]
     found = {
         "model_type": kind,
         "architectures": [f"{CLASSES[kind]}ForConditionalGeneration"],
         "vision_config": {
-            "model_type": next(name for name, tower in _TOWERS.items() if (tower == "siglip") == siglip),
+            "model_type": next(name for name, one in _TOWERS.items() if one == tower),
             **write_vision(encoder),
         },
         "text_config": text,
@@ -172,6 +172,8 @@ def essential(config: VisionLanguageConfig) -> VisionLanguageConfig:
     """`config` without what config.json does not say, for comparing two."""
     encoder, language = config.features.encoder, config.language
     if isinstance(encoder, ImageEncoderConfig):
+        if not isinstance(encoder.pool, AttentionPoolConfig):  # no weights, and what it would give is not read
+            encoder = replace(encoder, pool=MeanPoolConfig())
         config = replace(config, features=replace(config.features, encoder=essential_vision(encoder)))
     language = replace(language, generation=type(language.generation)())
     return replace(config, language=language, transform=VisionLanguageConfig.transform)

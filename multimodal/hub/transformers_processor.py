@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multimodal.backbone.pool import AttentionPoolConfig
 from multimodal.errors import DataError
 from multimodal.hub.files import read_json
 from multimodal.hub.transformers_llava import CLASSES, strategy
@@ -72,7 +71,7 @@ def write_processor(model: VisionLanguageModel) -> dict[str, dict[str, Any]]:
         own = {"image_processor_type": "LlavaNextImageProcessor", "image_grid_pinpoints": pinpoints, "do_pad": True}
         pixels |= own
     else:
-        pixels = write_pixels(transform, "siglip" if isinstance(encoder.pool, AttentionPoolConfig) else "clip")
+        pixels = write_pixels(transform, "clip" if encoder.tokenizer.prefix else "siglip")
     name = f"{CLASSES['llava' if config.tiles is None else 'llava_next']}Processor"
     tokenizer = model.tokenizer
     processor = {

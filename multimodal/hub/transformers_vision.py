@@ -15,7 +15,7 @@ from multimodal.backbone.backbone import BackboneConfig
 from multimodal.backbone.block import BlockConfig
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.backbone.norm import LayerNormConfig
-from multimodal.backbone.pool import AttentionPoolConfig, ClassPoolConfig
+from multimodal.backbone.pool import AttentionPoolConfig, ClassPoolConfig, MeanPoolConfig
 from multimodal.hub.transformers_family import Fields, activation_name
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.tokenizers.image import ImageTokenizerConfig
@@ -41,11 +41,13 @@ def read_vision(fields: Fields, kind: Tower) -> ImageEncoderConfig:
     if kind == "clip":
         tokens = replace(tokens, bias=False, norm=stack.block.norm)
         return ImageEncoderConfig(tokenizer=tokens, backbone=stack, pool=ClassPoolConfig())
-    fields.only(vision_use_head=True)
+    tokens = replace(tokens, prefix=0)
+    if not fields.flag("vision_use_head", True):  # inside another model, which reads the patches
+        return ImageEncoderConfig(tokenizer=tokens, backbone=stack, pool=MeanPoolConfig())
     block = stack.block
     assert isinstance(block.mlp, MlpConfig)
     pool = AttentionPoolConfig(attention=replace(block.attention, dropout=0.0), mlp=block.mlp, norm=block.norm)
-    return ImageEncoderConfig(tokenizer=replace(tokens, prefix=0), backbone=stack, pool=pool)
+    return ImageEncoderConfig(tokenizer=tokens, backbone=stack, pool=pool)
 
 
 def read_stack(fields: Fields, kind: Tower, dim: int, heads: int) -> BackboneConfig:
@@ -67,7 +69,8 @@ def read_stack(fields: Fields, kind: Tower, dim: int, heads: int) -> BackboneCon
 def write_vision(encoder: ImageEncoderConfig) -> dict[str, Any]:
     """The `vision_config` of an image encoder, as far as it is like one of the two."""
     tokens = encoder.tokenizer
-    return {"image_size": tokens.size[0], "patch_size": tokens.patch[0], **write_stack(encoder.backbone)}
+    head = {} if tokens.prefix else {"vision_use_head": isinstance(encoder.pool, AttentionPoolConfig)}
+    return {"image_size": tokens.size[0], "patch_size": tokens.patch[0], **head, **write_stack(encoder.backbone)}
 
 
 def write_stack(stack: BackboneConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from multimodal.errors import ArgumentError
 from multimodal.models.tiles import LLAVA_NEXT_CANVASES, TilesConfig, arrange, length, read_tiles
+from multimodal.models.views import Reader
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 VIEW = (12, 12)
@@ -109,7 +110,9 @@ def test_gradients_reach_the_newline_and_what_is_shown() -> None:
 def test_canvases_must_be_whole_tiles() -> None:
     CONFIG.fits(VIEW)
     with pytest.raises(ArgumentError, match=r"canvases has \(12, 30\), which cannot be cut into tiles of 12 x 12"):
-        TilesConfig(canvases=((12, 24), (12, 30))).fits(VIEW)
+        Reader(
+            ImageTransformConfig(size=VIEW), tiles=TilesConfig(canvases=((12, 24), (12, 30))), length=16, grid=(4, 4)
+        )
     for canvases in ((), ((12, 0),)):
         with pytest.raises(ArgumentError, match="it must hold at least one"):
             TilesConfig(canvases=canvases)

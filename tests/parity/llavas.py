@@ -45,9 +45,17 @@ _TEXT: dict[str, Any] = {
 }
 
 
-def tiny(*, tiled: bool = False, tower: str = "CLIP", text: str = "Llama", tied: bool = False, **fields: Any) -> Any:
+def tiny(
+    *,
+    tiled: bool = False,
+    tower: str = "CLIP",
+    text: str = "Llama",
+    tied: bool = False,
+    head: bool = True,
+    **fields: Any,
+) -> Any:
     """Their model with random weights; `fields` are those of its own config."""
-    vision = getattr(transformers, f"{tower}VisionConfig")(**_TOWER)
+    vision = getattr(transformers, f"{tower}VisionConfig")(**_TOWER, **({} if head else {"vision_use_head": False}))
     language = getattr(transformers, f"{text}Config")(**_TEXT, tie_word_embeddings=tied)
     name = "LlavaNext" if tiled else "Llava"
     if tiled:

@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "clip, llama": {},
     "clip, mistral, class token": {"text": "Mistral", "vision_feature_select_strategy": "full"},
     "clip, qwen2 tied, layers": {"text": "Qwen2", "tied": True, "vision_feature_layer": [-2, 1, 0]},
+    "siglip without its head": {"tower": "Siglip", "head": False, "vision_feature_select_strategy": "full"},
     "siglip, llama": {"tower": "Siglip", "vision_feature_select_strategy": "full", "vision_feature_layer": -1},
     "no biases": {"multimodal_projector_bias": False, "projector_hidden_act": "relu", "vision_feature_layer": 2},
     "next": {"tiled": True},
