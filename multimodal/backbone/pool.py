@@ -1,4 +1,4 @@
-"""Many tokens to one vector: class tokens, the mean, or learned attention.
+"""Many tokens to one vector: class tokens, the last token, the mean, or learned attention.
 
 Axes: b batch · t length · d model width
 Refs: class token arXiv:2010.11929 · mean of two arXiv:2104.01778 · mean of all arXiv:2205.01580 · attention pooling
@@ -44,6 +44,15 @@ class ClassMeanPoolConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastPoolConfig:
+    """The last token, the only one that has seen all others where they are causal."""
+
+    def build(self, dim: int) -> LastPool:
+        """A `LastPool`."""
+        return LastPool()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeanPoolConfig:
     """The mean of the tokens, without class and register tokens unless `include_prefix`."""
 
@@ -68,7 +77,7 @@ class AttentionPoolConfig:
         return AttentionPool(self, dim)
 
 
-PoolConfig: TypeAlias = ClassPoolConfig | ClassMeanPoolConfig | MeanPoolConfig | AttentionPoolConfig
+PoolConfig: TypeAlias = ClassPoolConfig | ClassMeanPoolConfig | LastPoolConfig | MeanPoolConfig | AttentionPoolConfig
 
 
 class ClassPool(nn.Module):
@@ -97,6 +106,19 @@ class ClassMeanPool(nn.Module):
     ) -> Float[Tensor, "b d"]:
         """The mean of the first tokens of each row; `prefix` and `keep` do not matter."""
         return x[:, : self.config.tokens].mean(1)
+
+
+class LastPool(nn.Module):
+    """The last token."""
+
+    def forward(
+        self, x: Float[Tensor, "b t d"], *, prefix: int = 0, keep: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b d"]:
+        """The last token of each row that is no padding (`keep` False); `prefix` does not matter."""
+        if keep is None:
+            return x[:, -1]
+        last = keep.long().cumsum(1).argmax(1)  # the first place where no more are to come
+        return x[torch.arange(x.shape[0], device=x.device), last]
 
 
 class MeanPool(nn.Module):

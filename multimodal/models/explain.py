@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from multimodal.backbone.pool import ClassMeanPool, ClassPool
+from multimodal.backbone.pool import ClassMeanPool, ClassPool, LastPool
 from multimodal.errors import ArgumentError, nearest
 from multimodal.media import read_image
 from multimodal.models.explanation import Explanation
@@ -111,6 +111,8 @@ def _attention_relevance(
         pairs.pop()
     elif isinstance(encoder.pool, ClassPool | ClassMeanPool):
         row[: encoder.pool.config.tokens] = 1.0
+    elif isinstance(encoder.pool, LastPool):
+        row[-1] = 1.0
     else:
         row[prefix:] = 1.0
     for pair in reversed(pairs):  # back from the last layer to the first

@@ -41,6 +41,7 @@ class ImageTokenizerConfig:
     position: PositionConfig | None = LearnedPositionConfig()
     reference_grid: tuple[int, int] | None = None  # rotary positions are counted on this grid; None: on the image's own
     norm: NormConfig | None = None  # of all tokens, before the first block (CLIP)
+    causal: bool = False  # each token sees those before it alone, in one line, as a language model's blocks are used to
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -94,7 +95,7 @@ class ImageTokenizer(nn.Module):
         """Tokens of normalised pixels: prefix tokens, then patches row by row.
 
         Their positions are (row, column) for rotary embeddings of two axes; (0, 0) for prefix tokens, which such an
-        embedding leaves unturned.
+        embedding leaves unturned; where they are causal, they are counted along the line.
 
         Raises:
             ArgumentError: the number of channels differs from the config's.
@@ -113,8 +114,8 @@ class ImageTokenizer(nn.Module):
             x = torch.cat([prefix.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1)
         return Tokens(
             x=self.norm(x),
-            runs=((x.shape[1], False),),
-            positions=self._places(grid, x.device),
+            runs=((x.shape[1], self.config.causal),),
+            positions=None if self.config.causal else self._places(grid, x.device),
             prefix=self.config.prefix,
         )
 

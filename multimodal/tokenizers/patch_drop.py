@@ -34,7 +34,7 @@ def drop_patches(tokens: Tokens, drop: float) -> Tokens:
     positions = tokens.positions
     if positions is not None:
         positions = positions.expand(b, -1, -1).gather(1, places[..., None].expand(-1, -1, positions.shape[-1]))
-    return replace(tokens, x=x, positions=positions, runs=((places.shape[1], False),))
+    return replace(tokens, x=x, positions=positions, runs=((places.shape[1], tokens.runs[0][1]),))
 
 
 def _kept(batch: int, patches: int, drop: float, device: torch.device) -> Int[Tensor, "b k"]:

@@ -10,6 +10,7 @@ from multimodal.backbone.pool import (
     AttentionPoolConfig,
     ClassMeanPoolConfig,
     ClassPoolConfig,
+    LastPoolConfig,
     MeanPoolConfig,
     PoolConfig,
 )
@@ -25,6 +26,12 @@ ATTENTION = AttentionPoolConfig(
 
 def test_class_token():
     assert torch.equal(ClassPoolConfig().build(D)(X, prefix=2, keep=KEEP), X[:, 0])
+
+
+def test_last_token():
+    pool = LastPoolConfig().build(D)
+    assert torch.equal(pool(X, prefix=2), X[:, -1])
+    assert torch.equal(pool(X, keep=KEEP), torch.stack([X[0, 3], X[1, 6], X[2, 5]]))
 
 
 def test_mean_of_the_class_and_the_distillation_token():
