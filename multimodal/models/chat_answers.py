@@ -3,20 +3,18 @@
 The questions of a batch that are about the same images share everything up to where they differ; a `ChatMemory` keeps
 what one conversation has read, so that the next question reads only what is new. Neither changes an answer.
 
-Axes: b batch · t tokens · g key/value heads · s tokens read · k head width
+Axes: b batch · t tokens
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, takewhile
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from multimodal.backbone.packed import packed_rows
 from multimodal.errors import ArgumentError
@@ -24,68 +22,14 @@ from multimodal.generation.config import GenerationConfig
 from multimodal.generation.continuation import padded, repeats_of
 from multimodal.generation.decoding import generate, stream
 from multimodal.generation.rows import Generated
+from multimodal.models.chat_memory import ChatMemory, ChatPrompt
 from multimodal.models.chat_messages import Chat, chat_text, check_roles, encode_chat, expand, read_chat
 from multimodal.models.continuations import Begun, TextContinuation, check_lengths, last_real
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.text_options import Options, settings
-from multimodal.models.views import Seen, Views
+from multimodal.models.views import Views
 from multimodal.models.watching import evaluating
 from multimodal.progress import track
-
-
-@dataclass(frozen=True, eq=False)
-class ChatPrompt:
-    """One conversation as a model reads it."""
-
-    ids: tuple[int, ...]  # a placeholder for each token of an image
-    seen: tuple[Seen, ...]
-    placeholder: int
-
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the images' contents."""
-        return tuple(one.key for one in self.seen)
-
-    @cached_property
-    def ends(self) -> tuple[int, ...]:
-        """Where in `ids` each image ends."""
-        places = [i for i, id in enumerate(self.ids) if id == self.placeholder]
-        found, last = [], 0
-        for one in self.seen:
-            last += one.tokens
-            found.append(places[last - 1] + 1)
-        return tuple(found)
-
-    def shared(self, other: ChatPrompt) -> int:
-        """How many tokens both begin with, whole images only, and at least one token less than `other` has."""
-        same = next((i for i, (a, b) in enumerate(zip(self.ids, other.ids, strict=False)) if a != b), None)
-        length = min(len(self.ids), len(other.ids) - 1) if same is None else min(same, len(other.ids) - 1)
-        for mine, theirs, one, end in zip(self.keys, other.keys, self.seen, self.ends, strict=False):
-            if mine != theirs or end > length:
-                return min(length, end - one.tokens)
-        return length
-
-
-class ChatMemory:
-    """The keys and values of what one conversation has read; give the same to each question of it."""
-
-    def __init__(self) -> None:
-        self._prompt: ChatPrompt | None = None
-        self._state: dict[str, Tensor] = {}
-        self._model: tuple[Any, ...] = ()
-
-    def recall(self, model: nn.Module, prompt: ChatPrompt) -> tuple[int, dict[str, Tensor]]:
-        """How many tokens of `prompt` were read before, and their keys and values."""
-        if self._prompt is None or self._model != _identity(model):
-            return 0, {}
-        count = self._prompt.shared(prompt)
-        return count, {name: tensor[:, :count] for name, tensor in self._state.items()}
-
-    def keep(self, model: nn.Module, prompt: ChatPrompt, state: Mapping[str, Tensor]) -> None:
-        """Remember what `model` has read of `prompt`: all of it, or its beginning."""
-        count = next(iter(state.values())).shape[1]
-        self._prompt = ChatPrompt(prompt.ids[:count], prompt.seen, prompt.placeholder)
-        self._state, self._model = dict(state), _identity(model)
 
 
 def prompt_of(model: Any, given: Any) -> ChatPrompt:
@@ -149,14 +93,36 @@ def complete_chats(
     batches = _batches(prompts, batch_size)
     for places in track(batches, len(batches), "Answering"):
         rows = [prompts[i] for i in places]
-        with evaluating(model):
-            begun = begin_chats(model, rows, config, memory=memory, repeats=[repeats[i] for i in places])
-            with packed_rows(model.language, model.output_weight):
-                done = generate(*begun, config, tokenizer=model.tokenizer)
-        if memory is not None:
-            _remember(memory, model, rows[0], begun, done[0][0].ids if config.beams is None else ())
+        done = answer_prompts(model, rows, config, memory=memory, repeats=[repeats[i] for i in places])
         for place, answers in zip(places, done, strict=True):
             found[place] = answers
+    return found
+
+
+def answer_prompts(
+    model: Any,
+    prompts: Sequence[ChatPrompt],
+    config: GenerationConfig,
+    *,
+    memory: ChatMemory | None = None,
+    repeats: Sequence[int] | None = None,
+) -> list[list[Generated]]:
+    """The answers to prompts that go through the model together.
+
+    Args:
+        model: a `VisionLanguageModel`.
+        prompts: what it reads.
+        config: how tokens are chosen.
+        memory: of the only prompt.
+        repeats: for each, how many before it are equal, which tells them apart in sampling; None: counted here.
+    """
+    counted = repeats_of([(prompt.ids, prompt.keys) for prompt in prompts]) if repeats is None else repeats
+    with evaluating(model):
+        begun = begin_chats(model, prompts, config, memory=memory, repeats=counted)
+        with packed_rows(model.language, model.output_weight):
+            found = generate(*begun, config, tokenizer=model.tokenizer)
+    if memory is not None:
+        _remember(memory, model, prompts[0], begun, found[0][0].ids if config.beams is None else ())
     return found
 
 
@@ -253,8 +219,3 @@ def _check_room(prompts: Sequence[ChatPrompt], model: Any) -> None:
     most = seen * 2 > sum(len(prompt.ids) for prompt in prompts)
     cure = "; images take most of them, so show fewer or smaller ones" if most else ""
     check_lengths([prompt.ids for prompt in prompts], model.config.embedding.max_length, cure)
-
-
-def _identity(model: nn.Module) -> tuple[Any, ...]:
-    """What changes when the model does, or its weights."""
-    return (id(model), *((id(one), one._version) for one in chain(model.parameters(), model.buffers())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Unpack
 
-from multimodal.models.chat_answers import ChatMemory
+from multimodal.models.chat_memory import ChatMemory
 from multimodal.models.chat_messages import several_media
 from multimodal.models.text_options import Options
 

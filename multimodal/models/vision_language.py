@@ -25,7 +25,8 @@ from multimodal.backbone.cache import Cache
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
 from multimodal.generation.rows import Generated
-from multimodal.models.chat_answers import ChatMemory, complete_chats, stream_chat
+from multimodal.models.chat_answers import complete_chats, stream_chat
+from multimodal.models.chat_memory import ChatMemory
 from multimodal.models.chat_messages import several_chats
 from multimodal.models.conversation import Conversation
 from multimodal.models.features import FeaturesConfig

@@ -1,0 +1,83 @@
+"""Where training of a model that sees or hears starts: two trained models, or one that was joined before.
+
+What is trained is also left behind as a part, beside the whole model: a projector of some megabytes, or the adapters.
+
+Refs: LLaVA arXiv:2304.08485 §4.2
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from multimodal.backbone.lora import adapters
+from multimodal.errors import ArgumentError
+from multimodal.finetuning.published import published
+from multimodal.hub import load
+from multimodal.hub.part_saving import save_part
+from multimodal.models.joining import join
+from multimodal.models.language_model import LanguageModel
+from multimodal.models.vision_language import VisionLanguageModel
+
+PART = "part"  # the folder beside the whole model's
+
+
+class PartSaver(Callback):
+    """At the end of a training, what was trained as a part, where that is less than everything.
+
+    Args:
+        encoder: the source of the encoder.
+        language: the source of the language model.
+    """
+
+    def __init__(self, encoder: str | Path, language: str | Path) -> None:
+        self.encoder, self.language = encoder, language
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save it, before adapters become part of the weights."""
+        model: Any = pl_module.model
+        kind = "lora" if adapters(model) else "projector"
+        still = not any(parameter.requires_grad for parameter in model.language.parameters()) or kind == "lora"
+        frozen = not any(parameter.requires_grad for parameter in model.features.parameters())
+        logs = trainer.log_dir or trainer.default_root_dir  # asks the other processes, so before they leave
+        whole = "FSDP" not in type(trainer.strategy).__name__  # which has a share of each weight only
+        if trainer.is_global_zero and still and frozen and whole:
+            save_part(model, Path(logs) / PART, kind, encoder=self.encoder, language=self.language)
+
+
+def joined(
+    vision: str | Path, language: str | Path, *, seed: int, **options: Any
+) -> tuple[VisionLanguageModel, PartSaver]:
+    """The encoder of one model and the language model of another under a fresh projector; and what saves that.
+
+    Args:
+        vision: what `mm.load` takes: a model of images or recordings.
+        language: what `mm.load` takes: a language model with a tokenizer.
+        seed: of the projector's weights.
+        options: those of `join`.
+
+    Raises:
+        ArgumentError: models of another kind, or that do not fit each other.
+        DataError: one cannot be loaded.
+    """
+    torch.manual_seed(seed)
+    text = published(language, LanguageModel, "'hf:lmsys/vicuna-7b-v1.5'", name="language")
+    seen: Any = load(vision, device="cpu", dtype="float32")
+    try:
+        return join(seen, text, **options), PartSaver(vision, language)
+    except ArgumentError as error:
+        raise ArgumentError(f"{vision} and {language} cannot be joined: {error}") from error
+
+
+def aligned(source: str | Path) -> tuple[VisionLanguageModel, PartSaver]:
+    """A joined model to go on from: the model folder or the part that stage 1 wrote, or a published LLaVA.
+
+    Raises:
+        ArgumentError: a model of another kind.
+        DataError: it cannot be loaded.
+    """
+    model = published(source, VisionLanguageModel, "'hf:llava-hf/llava-1.5-7b-hf'", name="source")
+    return model, PartSaver(source, source)

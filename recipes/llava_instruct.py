@@ -1,0 +1,74 @@
+"""Stage 2 of LLaVA: a joined model learns to answer, with all weights of its language model or with adapters.
+
+Paper     LLaVA, arXiv:2304.08485 §4.2; LLaVA-1.5, arXiv:2310.03744; adapters: LoRA, arXiv:2106.09685
+Run       python recipes/llava_instruct.py fit --data.root conversations.json --model.source run/model
+          where run/ is what llava_align.py wrote
+Adapters  --model.training.lora "{rank: 64, alpha: 128, targets: [q, k, v, out, up, gate, down]}" --model.optimizer.lr 2e-4
+Your own  --data.root: LLaVA's JSON, or JSON lines of messages; `multimodal check chat.jsonl --model run/model` says
+          first what is wrong with them
+Looking   val_exact_blank and val_exact_turned are val_exact with grey images and with those of other conversations:
+          where they are as high, nothing was seen
+Hardware  7B with adapters: one GPU with 48 GB
+Hours     not yet run
+Expected  not yet run
+Small     python recipes/llava_instruct.py smoke          questions about drawn scenes, about half a minute on a CPU
+"""
+
+from pathlib import Path
+
+from multimodal.checkpoint import save
+from multimodal.cli.recipe import Smoke, run
+from multimodal.data.chat.data_modules import ChatData
+from multimodal.data.chat.scene_questions import CHAT
+from multimodal.finetuning.precision import training_precision
+from multimodal.finetuning.small_talk import write_small_talk
+from multimodal.finetuning.vision_language_start import aligned, joined
+from multimodal.tasks.optimizer import OptimizerConfig
+from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
+
+
+def llava_instruct(
+    source: str = "hf:llava-hf/llava-1.5-7b-hf",
+    training: VisionLanguageTrainingConfig = VisionLanguageTrainingConfig(train="language"),
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5, weight_decay=0.0, warmup=0.03, final_lr=0.0),
+    seed: int = 0,
+) -> VisionLanguageTask:
+    """A joined model, trained on conversations.
+
+    Args:
+        source: what `mm.load` takes: the model folder or the part that llava_align.py wrote, or a published LLaVA.
+        training: what is trained: the language model, adapters of it, or everything.
+        optimizer: AdamW and its schedule.
+        seed: of everything random in a step.
+    """
+    model, part = aligned(source)
+    return VisionLanguageTask(model, training=training, optimizer=optimizer, seed=seed, callbacks=(part,))
+
+
+def _small_talk(folder: Path) -> list[str]:
+    """A joined model with a fresh projector as a folder, and questions about scenes."""
+    encoder, language, questions = write_small_talk(folder)
+    model, _ = joined(encoder, language, layers=(), seed=0)
+    return [f"--model.source={save(model, folder / 'joined')}", f"--data.root={questions / CHAT}"]
+
+
+SMOKE = Smoke(
+    arguments=(
+        "--model.training.train=everything",
+        "--model.optimizer.lr=0.003",
+        "--data.batch_size=32",
+        "--trainer.max_epochs=4",
+        "--trainer.check_val_every_n_epoch=4",
+    ),
+    data=_small_talk,
+    metric="val_exact",
+    at_least=0.4,
+)
+
+if __name__ == "__main__":
+    run(
+        llava_instruct,
+        ChatData,
+        smoke=SMOKE,
+        trainer={"precision": training_precision(), "max_epochs": 1, "gradient_clip_val": 1.0},
+    )
