@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from prepare_scripts import DATA, archive, checksum, script, zipped
 
+from multimodal.data.chat.read import read_chats
 from multimodal.data.images.read import read_labeled_images
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.text.questions import read_questions
@@ -62,6 +63,23 @@ def test_scenes(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         script("scenes").main([str(out), "--size", "0"])
     assert "size is 0" in capsys.readouterr().err
+
+
+def test_scenes_with_questions(tmp_path, capsys):
+    words = ["--train", "5", "--val", "2", "--test", "3", "--size", "32", "--questions"]
+    assert script("scenes").main([str(tmp_path / "scenes"), *words]) == 0
+    out = tmp_path / "questions"
+    assert capsys.readouterr().out == f"The data are in {out}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["questions", "scenes"]
+    splits = read_chats(out / "chat.jsonl").splits
+    counts = {split: len({sample.media for sample in samples}) for split, samples in splits.items()}
+    assert counts == {"train": 5, "val": 2, "test": 3}
+    before = (out / "chat.jsonl").read_bytes()
+    assert script("scenes").main([str(tmp_path / "scenes"), *words]) == 0  # both are left as they are
+    assert (out / "chat.jsonl").read_bytes() == before
+    with pytest.raises(SystemExit, match="2"):
+        script("scenes").main([str(tmp_path / "questions"), *words])
+    assert "OUT is called questions" in capsys.readouterr().err
 
 
 def test_imagenette(source, tmp_path, monkeypatch):

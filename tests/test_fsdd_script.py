@@ -48,7 +48,7 @@ def test_the_official_split_and_one_without_each_speaker(module, tmp_path, capsy
     assert module.main([str(out)]) == 0
     assert [path.name for path in out.parent.iterdir()] == ["audio"]
     assert sorted(path.name for path in out.iterdir()) == [
-        *("manifest.jsonl", "questions.jsonl", "recordings", "without_ann.jsonl", "without_bob.jsonl")
+        *("chat.jsonl", "manifest.jsonl", "recordings", "without_ann.jsonl", "without_bob.jsonl")
     ]
     first = json.loads((out / "manifest.jsonl").read_text().splitlines()[0])
     assert first == {
@@ -65,7 +65,7 @@ def test_the_official_split_and_one_without_each_speaker(module, tmp_path, capsy
 def test_the_questions_have_the_official_split_and_are_answered_by_words(module, tmp_path):
     out = tmp_path / "out" / "audio"
     assert module.main([str(out)]) == 0
-    rows = [json.loads(line) for line in (out / "questions.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (out / "chat.jsonl").read_text().splitlines()]
     assert rows[-1] == {
         "messages": [
             {"role": "user", "content": "<audio>\nWhich digit is spoken?"},

@@ -38,7 +38,7 @@ def module(tmp_path, monkeypatch) -> ModuleType:
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (out / "chat.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_each_picture_becomes_a_question_with_its_answer(module, tmp_path, capsys):

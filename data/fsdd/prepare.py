@@ -28,7 +28,7 @@ NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")  # digit, speaker, number
 def prepare(out: Path, copy: Path | None = None) -> Path:
     """Write out/recordings, from the network or from the folder `copy`, and tables of them.
 
-    out/manifest.jsonl has the official split, and so has out/questions.jsonl, where a question about each is answered
+    out/manifest.jsonl has the official split, and so has out/chat.jsonl, where a question about each is answered
     by a word. In out/without_NAME.jsonl the clips of that speaker are the test split and all others are for training.
     """
     archive = out.parent / "fsdd.tar.gz"
@@ -66,7 +66,7 @@ def write_tables(folder: Path, names: Sequence[str]) -> None:
         held = [{**row, "split": "test" if row["speaker"] == speaker else "train"} for row in rows]
         write_manifest(folder, held).rename(folder / f"without_{speaker}.jsonl")
     write_manifest(folder, rows)
-    with (folder / "questions.jsonl").open("w", encoding="utf-8") as file:
+    with (folder / "chat.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(question(row))}\n" for row in rows)
 
 

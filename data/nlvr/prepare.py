@@ -21,14 +21,14 @@ from multimodal.errors import DataError
 from multimodal.progress import track
 
 SOURCE = "https://raw.githubusercontent.com/lil-lab/nlvr/18924841aa96d519cfb8584f0945350f07a6d860/nlvr/dev"
-QUESTIONS = "questions.jsonl"
+CHAT = "chat.jsonl"
 SIZE = (400, 100)  # px, width and height of every picture
 VAL, TEST = 0.1, 0.25  # shares of the sentences, about
 CONNECTIONS = 8  # at once: a thousand pictures of 3 kB are mostly waiting
 
 
 def prepare(out: Path, copy: Path | None = None) -> Path:
-    """Write out/images and out/questions.jsonl, from the network or from the folder `copy`.
+    """Write out/images and out/chat.jsonl, from the network or from the folder `copy`.
 
     Of the six pictures of an example, which differ in the order of the boxes alone, the first is taken. No sentence is
     in two splits: otherwise one that is mostly true in training would be half answered without looking.
@@ -45,7 +45,7 @@ def prepare(out: Path, copy: Path | None = None) -> Path:
                 (cache / row["file"]).unlink(missing_ok=True)  # so that the next run fetches it again
                 raise
             shutil.copyfile(picture, folder / "images" / picture.name)
-        with (folder / QUESTIONS).open("w", encoding="utf-8") as file:
+        with (folder / CHAT).open("w", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in questions(rows))
     if copy is None:
         table_of(cache).unlink()

@@ -1,8 +1,8 @@
 """Models by name: `load` from a folder or a published checkpoint, and back again.
 
 `loading.py`: which source it is, and putting the model on a device. `placing.py`: devices and number formats.
-`files.py`, `safetensors_folder.py`: what all sources share. Folders of our own are read by `checkpoint`; `parts.py` puts
-a projector or adapters onto their bases, `part_saving.py` writes them.
+`files.py`, `safetensors_folder.py`: what all sources share. Folders of our own are read by `checkpoint`; `parts.py`
+puts a projector or adapters onto their bases, `part_saving.py` writes them.
 
 timm: `timm_source.py` finds a timm model, downloads included; `timm_convert.py` makes a `Classifier` of it;
 `timm_export.py` goes back.

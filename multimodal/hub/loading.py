@@ -26,12 +26,12 @@ def load(
     """The model that `source` names, in eval mode.
 
     Args:
-        source: a model folder of ours; a folder that timm's or open_clip's `save_for_hf` or transformers'
-            `save_pretrained` wrote; "timm:NAME", with or without the tag of its weights
-            ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or "open_clip:ARCH/TAG"
-            ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the first that open_clip
-            lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"): a text model, a
-            CLIP, a SigLIP, a LLaVA, a Whisper or an AST on the Hugging Face hub.
+        source: a model folder of ours, or a part of a model, which is put onto its base (see `load_part`); a folder
+            that timm's or open_clip's `save_for_hf` or transformers' `save_pretrained` wrote; "timm:NAME", with or
+            without the tag of its weights ("timm:vit_small_patch16_224.augreg_in21k"); "open_clip:ARCH" or
+            "open_clip:ARCH/TAG" ("open_clip:ViT-B-32/laion2b_s34b_b79k"), without a tag OpenAI's weights or else the
+            first that open_clip lists; or "hf:ORG/NAME", with or without a revision ("hf:openai-community/gpt2@main"):
+            a text model, a CLIP, a SigLIP, a LLaVA, a Whisper or an AST on the Hugging Face hub.
         pretrained: False gives the architecture with fresh weights; of "timm:" nothing is downloaded, of "open_clip:"
             the tokenizer, of "hf:" the config and the tokenizer.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
@@ -39,7 +39,8 @@ def load(
 
     Raises:
         ArgumentError: an unknown prefix, name, tag, device or dtype; the nearest right one is named.
-        DataError: a folder that is missing, damaged or of another kind, or weights that cannot be downloaded.
+        DataError: a folder that is missing, damaged or of another kind, weights that cannot be downloaded, or a part
+            whose base is not found or has other weights.
     """
     where = find_device(device)
     kind = find_dtype(dtype, where)
