@@ -70,6 +70,7 @@ def _commands() -> dict[str, ModuleType]:
         classify,
         demo,
         doctor,
+        evaluate,
         finetune,
         generate,
         index,
@@ -90,6 +91,7 @@ def _commands() -> dict[str, ModuleType]:
         "transcribe": transcribe,
         "generate": generate,
         "chat": chat,
+        "evaluate": evaluate,
         "wer": wer,
         "doctor": doctor,
     }

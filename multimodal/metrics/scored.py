@@ -10,7 +10,7 @@ Refs: bootstrap and paired bootstrap for scores of texts: Koehn, EMNLP 2004
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
@@ -40,13 +40,14 @@ class Scored:
     each: tuple[float, ...]  # of each sample, in 0..1
     counts: Float[Tensor, "n k"]
     rates: Callable[[Sums], dict[str, Float[Tensor, " r"]]]  # figures of sums of `counts`
+    _known: dict[int, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False)  # resampled, by seed
 
     def figures(self, seed: int = 0) -> dict[str, Figure]:
         """Every figure by name, the score first, with its interval.
 
         Where all samples are equally right or wrong a bootstrap has no width; the interval is Wilson's then.
         """
-        whole, drawn = self.rates(self.counts.sum(0)[None]), self.rates(self._drawn(seed))
+        whole, drawn = self.rates(self.counts.sum(0)[None]), self._drawn(seed)
         same = len(set(self.each)) == 1 and self.each[0] in (0, 1)
         found = {}
         for name, value in whole.items():
@@ -70,13 +71,16 @@ class Scored:
         for one in (self, other):
             name, value = next(iter(one.rates(one.counts.sum(0)[None]).items()))
             whole.append(float(value))
-            drawn.append(one.rates(one._drawn(seed))[name])
+            drawn.append(one._drawn(seed)[name])
         return Figure(value=whole[0] - whole[1], interval=_middle(drawn[0] - drawn[1]))
 
-    def _drawn(self, seed: int) -> Sums:
-        generator = torch.Generator().manual_seed(seed)
-        n = len(self.counts)
-        return torch.stack([self.counts[torch.randint(n, (n,), generator=generator)].sum(0) for _ in range(RESAMPLES)])
+    def _drawn(self, seed: int) -> dict[str, Float[Tensor, " r"]]:
+        """The figures of resampled samples; the same samples for everything of this size and seed."""
+        if seed not in self._known:
+            generator, n = torch.Generator().manual_seed(seed), len(self.counts)
+            drawn = (torch.randint(n, (n,), generator=generator) for _ in range(RESAMPLES))
+            self._known[seed] = self.rates(torch.stack([self.counts[places].sum(0) for places in drawn]))
+        return self._known[seed]
 
 
 def check_answers(answers: Sequence[str], wanted: Sequence[Sequence[str]]) -> None:

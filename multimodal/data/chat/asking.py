@@ -1,0 +1,162 @@
+"""Questions to a model's answers: to their own images, to those of other questions, and to blank ones.
+
+Images are read once for all three, some hundred questions at a time, and are shuffled among these: what a model is
+shown instead looks like what it is asked about.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from multimodal.data.chat.dataset import Shown
+from multimodal.data.chat.questions import ChatQuestion
+from multimodal.data.images.samples import Skipped
+from multimodal.errors import ArgumentError, DataError
+from multimodal.generation.rows import Generated
+from multimodal.media import MediaError
+from multimodal.models.chat_answers import prompt_of
+from multimodal.models.chat_messages import Chat
+from multimodal.models.views import Reader, Seen
+
+TOGETHER = 512  # questions whose images are in memory at a time, and are shuffled among each other
+KEPT = 1 << 30  # bytes of images that several questions of these may share
+
+
+class _Given(Reader):
+    """A reader that also takes what it has read already."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.__dict__.update(vars(reader))
+
+    def read(self, source: Any) -> Seen:
+        return source if isinstance(source, Seen) else super().read(source)
+
+
+@dataclass(eq=False)
+class Asked:
+    """A question and what a model said to it."""
+
+    question: ChatQuestion
+    seen: tuple[Seen, ...]
+    length: int  # tokens of the prompt
+    answers: dict[str, Generated] = field(default_factory=dict)  # to "own" images, "shuffled" and "blank" ones
+
+
+def ask(
+    model: Any,
+    questions: Sequence[ChatQuestion],
+    skipped: list[Skipped],
+    generator: random.Random,
+    batch_size: int,
+    options: Mapping[str, Any],
+) -> list[Asked]:
+    """The questions that can be asked, answered, in their order; the others are named in `skipped`.
+
+    Args:
+        model: a `VisionLanguageModel` with a tokenizer.
+        questions: any number.
+        skipped: what cannot be asked is added here.
+        generator: of the shuffling.
+        batch_size: questions that go through the model at a time.
+        options: of generation.
+    """
+    giving = copy.copy(model)  # the same weights; only its reader is another
+    giving.reader = _Given(model.reader)
+    found: dict[int, Asked] = {}
+    for places in _parts(questions, generator):
+        asked = dict(_read(giving, questions, places, skipped))
+        _answer(giving, list(asked.values()), generator, batch_size, options)
+        found |= asked
+    return [found[place] for place in sorted(found)]
+
+
+def _parts(questions: Sequence[ChatQuestion], generator: random.Random) -> Iterator[list[int]]:
+    """Places of questions that are asked together, in chance order, since data may be sorted by their answers.
+
+    Those about the same images stay together, which then are read once.
+    """
+    about: dict[tuple[Any, ...], list[int]] = {}
+    for place, question in enumerate(questions):
+        about.setdefault(tuple(map(_name, question.chat.media)) or (place,), []).append(place)
+    groups = list(about.values())
+    generator.shuffle(groups)
+    order = [place for group in groups for place in group]
+    count = -(-len(order) // TOGETHER)
+    for number in range(count):
+        yield order[number * len(order) // count : (number + 1) * len(order) // count]
+
+
+def _name(source: Any) -> Any:
+    return source if isinstance(source, str) else id(source)
+
+
+def _read(
+    model: Any, questions: Sequence[ChatQuestion], places: Sequence[int], skipped: list[Skipped]
+) -> Iterator[tuple[int, Asked]]:
+    """The questions that can be asked, with what they show; the others are named in `skipped`."""
+    shown = Shown(model.reader, KEPT)
+    longest = model.config.embedding.max_length
+    for place in places:
+        question = questions[place]
+        try:
+            media = question.chat.media
+            seen = tuple(shown(one) if isinstance(one, str) else model.reader.read(one) for one in media)
+            length = len(prompt_of(model, Chat(question.chat.messages, seen)).ids)
+        except (ArgumentError, DataError, MediaError) as error:
+            skipped.append(Skipped(question.where, str(error).rstrip(".")))
+            continue
+        if length >= longest:
+            skipped.append(Skipped(question.where, f"{length:,} tokens, and the model reads up to {longest:,}"))
+            continue
+        yield place, Asked(question, seen, length)
+
+
+def _answer(
+    model: Any, asked: Sequence[Asked], generator: random.Random, batch_size: int, options: Mapping[str, Any]
+) -> None:
+    """Answer questions with their own images, with others', and with blank ones."""
+    looking = [one for one in asked if one.seen]
+    others = _others(looking, model.config.embedding.max_length, generator)
+    views = {
+        "own": [(one, one.seen) for one in asked],
+        "shuffled": [(one, other) for one, other in zip(looking, others, strict=True) if other is not None],
+        "blank": [(one, tuple(map(_blank, one.seen))) for one in looking],
+    }
+    for name, pairs in views.items():
+        chats = [Chat(one.question.chat.messages, seen) for one, seen in pairs]
+        answers = model.complete(chats, batch_size=batch_size, **options) if chats else []
+        for (one, _), (answer, *_) in zip(pairs, answers, strict=True):
+            one.answers[name] = answer
+
+
+def _others(asked: Sequence[Asked], longest: int, generator: random.Random) -> list[tuple[Seen, ...] | None]:
+    """For each question images of others that look different and fit; None where there are none."""
+    pool = [one for each in asked for one in each.seen]
+    keys = [one.key for one in pool]
+    turned = generator.sample(range(len(pool)), len(pool))
+    found: list[tuple[Seen, ...] | None] = []
+    start = 0
+    for each in asked:
+        stop = start + len(each.seen)
+        own, room, chosen = set(keys[start:stop]), longest - 1 - each.length, []
+        for slot in range(start, stop):
+            candidates = (turned[(slot + step) % len(pool)] for step in range(len(pool)))
+            fit = (i for i in candidates if keys[i] not in own and pool[i].tokens - pool[slot].tokens <= room)
+            if (other := next(fit, None)) is not None:
+                chosen.append(pool[other])
+                room -= pool[other].tokens - pool[slot].tokens
+        found.append(tuple(chosen) if len(chosen) == len(each.seen) else None)
+        start = stop
+    return found
+
+
+def _blank(seen: Seen) -> Seen:
+    """The middle grey of bytes, the mean of spectrograms; as large, but without the memory."""
+    grey = torch.full((1,), 128 if seen.x.dtype == torch.uint8 else 0, dtype=seen.x.dtype)
+    return replace(seen, x=grey.expand(seen.x.shape))
