@@ -31,8 +31,8 @@ from multimodal.tokenizers.transforms import AnyTransformConfig
 
 
 def join(
-    encoder: Classifier | DualEncoder | SpeechRecognizer,
-    language: LanguageModel,
+    encoder: Any,
+    language: Any,
     *,
     projector: AnyProjectorConfig = MlpProjectorConfig(),
     layers: tuple[int, ...] = (-2,),
@@ -45,8 +45,8 @@ def join(
     """A `VisionLanguageModel` that shares its weights with neither, but for the projector as they are.
 
     Args:
-        encoder: whose encoder of images, or of recordings, is taken.
-        language: with a tokenizer, which is given a token for images where it has none.
+        encoder: a `Classifier`, `DualEncoder` or `SpeechRecognizer`, whose encoder of images or recordings is taken.
+        language: a `LanguageModel` with a tokenizer, which is given a token for images where it has none.
         projector: from the width of the one to that of the other.
         layers: of the encoder that are read; see `FeaturesConfig`.
         class_token: whether the class token is read, too.
