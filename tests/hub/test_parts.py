@@ -32,11 +32,11 @@ ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 FILES = {"config.json", "projector.safetensors", "README.md"} | TOKENIZER
 
 
-@pytest.fixture
-def bases(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
     """A folder with an encoder and a language model, both also as others of the same shape."""
     torch.manual_seed(3)
-    root = tmp_path / "bases"
+    root = tmp_path_factory.mktemp("made")
     save(tiny_models.vit(), root / "vit")
     save(tiny_text_models.gpt(max_length=256), root / "gpt")
     save(tiny_models.vit(), root / "other vit")
@@ -45,6 +45,12 @@ def bases(tmp_path) -> Path:
         next(other.parameters()).mul_(1.5)
     save(other, root / "other gpt")
     return root
+
+
+@pytest.fixture
+def bases(made, tmp_path) -> Path:
+    """A copy of them."""
+    return Path(shutil.copytree(made, tmp_path / "bases"))
 
 
 def on_cpu(source: Path, **options: Any) -> Any:
