@@ -41,6 +41,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/search.py $(ARGS)
 	$(BIN)/python benchmarks/contrastive.py $(ARGS)
 	$(BIN)/python benchmarks/speech.py $(ARGS)
+	$(BIN)/python benchmarks/vision_language.py $(ARGS)
 
 install: $(INSTALLED)
 

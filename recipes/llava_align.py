@@ -1,8 +1,8 @@
 """Stage 1 of LLaVA: a projector between an encoder and a language model, both of which stay as they are.
 
 Paper     LLaVA, arXiv:2304.08485 §4.2; LLaVA-1.5, arXiv:2310.03744
-Run       python recipes/llava_align.py fit --data.root captions.jsonl --model.vision hf:openai/clip-vit-large-patch14-336
-          --model.language hf:lmsys/vicuna-7b-v1.5 --trainer.max_epochs 1
+Run       python recipes/llava_align.py fit --data.root captions.jsonl
+          --model.vision hf:openai/clip-vit-large-patch14-336 --model.language hf:lmsys/vicuna-7b-v1.5
 Your own  --data.root: images with captions (a table, a folder, tar shards), or conversations as .json or .jsonl;
           `multimodal check` says first what is wrong with them
 Scenes    see llava_instruct.py, whose first steps these are

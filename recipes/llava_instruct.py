@@ -3,7 +3,8 @@
 Paper     LLaVA, arXiv:2304.08485 §4.2; LLaVA-1.5, arXiv:2310.03744; adapters: LoRA, arXiv:2106.09685
 Run       python recipes/llava_instruct.py fit --data.root conversations.json --model.source run/model
           where run/ is what llava_align.py wrote
-Adapters  --model.training.lora "{rank: 64, alpha: 128, targets: [q, k, v, out, up, gate, down]}" --model.optimizer.lr 2e-4
+Adapters  --model.training.lora "{rank: 64, alpha: 128, targets: [q, k, v, out, up, gate, down]}"
+          --model.optimizer.lr 2e-4
 Your own  --data.root: LLaVA's JSON, or JSON lines of messages; `multimodal check chat.jsonl --model run/model` says
           first what is wrong with them
 Looking   val_exact_blank and val_exact_turned are val_exact with grey images and with those of other conversations:
@@ -54,11 +55,11 @@ def _small_talk(folder: Path) -> list[str]:
 
 SMOKE = Smoke(
     arguments=(
-        "--model.training.train=everything",
+        "--model.training.train=language",
         "--model.optimizer.lr=0.003",
         "--data.batch_size=32",
-        "--trainer.max_epochs=4",
-        "--trainer.check_val_every_n_epoch=4",
+        "--trainer.max_epochs=5",
+        "--trainer.check_val_every_n_epoch=5",
     ),
     data=_small_talk,
     metric="val_exact",

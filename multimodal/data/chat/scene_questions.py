@@ -1,12 +1,13 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
-    questions/chat.jsonl       a question and its answer, one line each, with the scene's image and the kind of question
+    questions/chat.jsonl       talks of one to three turns about a scene, with its image and the kinds of questions; of
+                               "val" and "test" one question each
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
 Questions of "train", "val" and "test" are about scenes of those splits: "test" holds combinations of shape and colour,
-or of shapes in a relation, that the others never show. A question tells nothing of its own answer, but that yes and no
-are equally likely. The scenes are made by `data/pairs/scenes.py`.
+or of shapes in a relation, that the others never show. Of a question's answer no text tells more than
+that yes and no are equally likely. The scenes are made by `data/pairs/scenes.py`.
 """
 
 from __future__ import annotations
@@ -35,24 +36,30 @@ class Question(NamedTuple):
     answer: str
 
 
-def scene_questions(scene: Scene, chance: random.Random) -> list[Question]:
-    """All kinds of questions that the scene answers, one or two of each."""
+def scene_talks(scene: Scene, chance: random.Random) -> list[list[Question]]:
+    """All kinds of questions that the scene answers, in talks of which no turn tells the answer of a later one."""
     if scene.kind == "relation":
         return _of_relation(scene, chance)
     thing = scene.things[0]
     if scene.kind == "count":
-        shapes = _plural(thing.shape)
+        shapes, number = _plural(thing.shape), _NUMBERS[len(scene.things)]
         return [
-            Question("count", f"How many {shapes} are there?", _NUMBERS[len(scene.things)]),
-            Question("count", "How many things are in the picture?", _NUMBERS[len(scene.things)]),
-            Question("colour", f"What colour are the {shapes}?", thing.colour),
-            Question("shape", "Which shape is shown several times?", thing.shape),
+            [
+                Question("count", f"How many {shapes} are there?", number),
+                Question("colour", f"What colour are the {shapes}?", thing.colour),
+            ],
+            [
+                Question("count", "How many things are in the picture?", number),
+                Question("shape", "Which shape is shown several times?", thing.shape),
+            ],
         ]
     return [
-        Question("colour", f"What colour is the {thing.shape}?", thing.colour),
-        Question("shape", f"What is the {thing.colour} thing?", thing.shape),
-        Question("size", f"Is the {thing.shape} small or large?", scene.size),
-        Question("place", f"Where is the {thing.shape}?", scene.place),
+        [
+            Question("colour", f"What colour is the {thing.shape}?", thing.colour),
+            Question("size", f"Is the {thing.shape} small or large?", scene.size),
+            Question("place", f"Where is the {thing.shape}?", scene.place),
+        ],
+        [Question("shape", f"What is the {thing.colour} thing?", thing.shape)],
     ]
 
 
@@ -80,13 +87,15 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         image = os.path.relpath(scenes / row["path"], out)
         given = {"images": [image], "split": row["split"]}
         chance = random.Random(f"{seed} {row['path']}")
-        for question in scene_questions(_scene(row["scene"]), chance):
-            messages = _messages(f"<image>\n{question.text}", question.answer)
-            chats.append({"messages": messages, **given, "kind": question.kind})
-            texts.append({"text": f"USER: {question.text} ASSISTANT: {question.answer}", "split": row["split"]})
+        for talk in scene_talks(_scene(row["scene"]), chance):
+            for turns in [talk] if row["split"] == "train" else [[question] for question in talk]:
+                kinds = "+".join(dict.fromkeys(question.kind for question in turns))
+                chats.append({"messages": _messages(turns), **given, "kind": kinds})
+            texts += [{"text": f"USER: {q.text} ASSISTANT: {q.answer}", "split": row["split"]} for q in talk]
         told = row["captions"] if row["split"] == "train" else row["captions"][:1]
         for caption in told:
-            captions.append({"messages": _messages("<image>\nWhat is in the picture?", caption), **given})
+            question = Question("caption", "What is in the picture?", caption)
+            captions.append({"messages": _messages([question]), **given})
         texts += [{"text": caption, "split": row["split"]} for caption in told]
     with all_or_nothing(out) as folder:
         for name, rows in ((CHAT, chats), (CAPTIONS, captions), (TEXTS, [t for t in texts if t["split"] == "train"])):
@@ -94,24 +103,21 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
     return out
 
 
-def _of_relation(scene: Scene, chance: random.Random) -> list[Question]:
+def _of_relation(scene: Scene, chance: random.Random) -> list[list[Question]]:
     first, second = scene.things
     relation, other = scene.relation, _OTHER[scene.relation]
-    found = [
-        Question("relation", f"What is {relation} the {second.shape}?", first.shape),
-        Question("relation", f"What is {other} the {first.shape}?", second.shape),
-        Question("colour", f"What colour is the {first.shape}?", first.colour),
-        Question("colour", f"What colour is the {second.shape}?", second.colour),
-    ]
-    if first.colour != second.colour:
-        found.append(Question("shape", f"What is the {first.colour} thing?", first.shape))
-        found.append(Question("shape", f"What is the {second.colour} thing?", second.shape))
+    colours = [Question("colour", f"What colour is the {one.shape}?", one.colour) for one in scene.things]
     a, b = (first, second) if chance.random() < 0.5 else (second, first)
     asked = relation if chance.random() < 0.5 else other
     holds = (a is first) == (asked == relation)
-    found.append(Question("relation", f"Is the {a.shape} {asked} the {b.shape}?", "yes" if holds else "no"))
-    found.append(_there(scene, chance))
-    return found
+    talks = [
+        [Question("relation", f"What is {relation} the {second.shape}?", first.shape), *colours],
+        [Question("relation", f"What is {other} the {first.shape}?", second.shape), _there(scene, chance)],
+        [Question("relation", f"Is the {a.shape} {asked} the {b.shape}?", "yes" if holds else "no")],
+    ]
+    if first.colour != second.colour:
+        talks.append([Question("shape", f"What is the {one.colour} thing?", one.shape) for one in scene.things])
+    return talks
 
 
 def _there(scene: Scene, chance: random.Random) -> Question:
@@ -128,8 +134,12 @@ def _there(scene: Scene, chance: random.Random) -> Question:
     return Question("shape", f"Is there {article} {colour} {shape}?", "yes" if pair in pairs else "no")
 
 
-def _messages(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+def _messages(questions: list[Question]) -> list[dict[str, str]]:
+    """The turns of a talk about an image."""
+    turns = [(("user", question.text), ("assistant", question.answer)) for question in questions]
+    messages = [{"role": role, "content": text} for turn in turns for role, text in turn]
+    messages[0]["content"] = f"<image>\n{messages[0]['content']}"
+    return messages
 
 
 def _scene(plain: dict[str, Any]) -> Scene:
