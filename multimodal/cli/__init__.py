@@ -151,7 +151,7 @@ def _overview(commands: dict[str, ModuleType]) -> str:
         usage: multimodal [--version] [--debug] SUBCOMMAND ...
 
         Fine-tune and use models of images on your own folders; search photos by words; write down what is said in
-        recordings; continue and translate texts.
+        recordings; continue and translate texts; ask questions about images.
 
         {rows}
 

@@ -47,10 +47,10 @@ def run(capsys, *words, status=0):
 def test_the_table_and_the_file(folder, data, capsys, tmp_path):
     words = [folder, data, "--images", tmp_path / "pictures", "--instruction", "Say.", *SHORT]
     out, _ = run(capsys, *words, "--metric", "yes-no", "--out", tmp_path / "result.json")
-    head, columns, *rows = out.splitlines()
-    assert head == f"{folder} on {data}, test"
-    assert columns.split() == ["2", "questions,", "yes-no-1", "accuracy", "precision", "recall", "f1", "yes", "unclear"]
-    assert [row.split("  ")[0] for row in rows[:4]] == ["as they are", "shuffled images", "blank images", "always 'no'"]
+    head, first, columns, *rows = out.splitlines()
+    assert head == f"{folder} on {data}, test" and first.startswith("2 questions, yes-no-1; ")
+    assert columns.split() == ["own", "images", "shuffled", "blank", "always", "'no'"]
+    assert [row.split()[0] for row in rows[:6]] == ["accuracy", "precision", "recall", "f1", "yes", "unclear"]
     assert "warning: The model answers as well without looking" in out
     stored = json.loads((tmp_path / "result.json").read_text())
     assert (stored["model"], stored["data"], stored["split"], stored["n"]) == (folder, str(data), "test", 2)

@@ -156,16 +156,17 @@ class Evaluation:
         from rich.table import Table
         from rich.text import Text
 
+        count = f"{self.n:,} question{'s' if self.n != 1 else ''}"
+        yield Text(f"{count}, {self.metric}; in parentheses the 95% interval of a bootstrap over the questions")
+        beside = {**self.blind, **{f"always {answer!r}": one for answer, one in self.constant.items()}}
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column(f"{self.n:,} question{'s' if self.n != 1 else ''}, {self.metric}")
-        for name in self.figures:
-            table.add_column(name, no_wrap=True)
-        table.add_row(Text("as they are"), *map(_cell, self.figures.values()))
-        rows = {f"{name} {self.word}s": one for name, one in self.blind.items()}
-        for name, one in {**rows, **{f"always {answer!r}": one for answer, one in self.constant.items()}}.items():
-            table.add_row(Text(name, style="dim"), *map(_cell, one.figures.values()))
+        for name in ("", f"own {self.word}s", *beside):
+            table.add_column(Text(name), no_wrap=True)
+        for name, figure in self.figures.items():
+            low, high = figure.interval
+            others = (f"{one.figures[name].value:.1%}" for one in beside.values())
+            table.add_row(name, f"{figure.value:.1%} ({low:.1%} to {high:.1%})", *others)
         yield table
-        yield Text("In parentheses 95% intervals: bootstrap over the questions.", style="dim")
         for sentence in self.warnings:
             yield Text.assemble(("warning: ", "yellow"), sentence)
 
@@ -175,8 +176,3 @@ def _compared(name: str, one: Beside) -> str:
     reached = next(iter(one.figures.values())).value
     lead = f"{one.lead.value:+.1%}, 95% interval {low:+.1%} to {high:+.1%}"
     return f"{reached + one.lead.value:.1%} as they are, {reached:.1%} {name} (difference {lead})"
-
-
-def _cell(figure: Figure) -> str:
-    low, high = figure.interval
-    return f"{figure.value:.1%} ({low:.1%} to {high:.1%})"
