@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from multimodal.data.pairs.split import copies
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.loading import load
 from multimodal.media import AUDIO_SUFFIXES, MediaError, read_image, stream_audio
+from multimodal.models.text_input import tokenizer_of
 from multimodal.models.vision_language import VisionLanguageModel
 from multimodal.progress import track
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
@@ -76,12 +77,13 @@ def check_chat(
     findings += [finding for judge in judges for finding in judge(looked)]
     rows: dict[str, tuple[Prepared, ...]] = {}
     limit = None if known is None else longest_of(known, longest)
-    if limit is not None:
+    if known is not None and limit is not None:
         unusable: list[Skipped] = []
         rows = {split: prepared(members, known, limit, unusable) for split, members in samples.splits.items()}
         long = [(samples.splits[split][row.index].where, row.whole)
                 for split, found in rows.items() for row in found if row.length < row.whole]  # fmt: skip
-        findings += [*_unusable(unusable), *_cut(long, len(chats), limit)]
+        ended = any(int(one.row.ids[-1]) in tokenizer_of(known).special_ids for found in rows.values() for one in found)
+        findings += [*_unusable(unusable), *_cut(long, len(chats), limit), *(() if ended else _endless(rows))]
     lengths = [row.whole for split in rows.values() for row in split]
     words = [len(answer.split()) for _, chat in chats for answer in chat.answers]
     return ChatReport(
@@ -193,6 +195,13 @@ def _unusable(skipped: Sequence[Skipped]) -> Iterator[Finding]:
     for finding in left_out(skipped):
         message = finding.message.replace(" left out: ", " cannot be learned from: ")
         yield replace(finding, severity="error", code="unusable", message=message)
+
+
+def _endless(rows: Mapping[str, Sequence[Prepared]]) -> Iterator[Finding]:
+    if any(rows.values()):
+        message = "the model's chat template puts no special token behind an answer"
+        advice = "A model that learns from these would not know where to stop; give its tokenizer another template."
+        yield Finding("warning", "no_end", message, advice)
 
 
 def _cut(long: Sequence[tuple[str, int]], total: int, longest: int) -> Iterator[Finding]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import soundfile
+import tiny_sounds
+import tiny_vision_language
 import torch
 from chat_sets import characters, model, picture, ready, talk, write_rows
 from lightning.pytorch import LightningModule, Trainer
-from tiny_vision_language import seeing
+from tiny_vision_language import hearing, seeing
 from torch import nn
 
 from multimodal.data.chat.data_modules import ChatData
@@ -17,7 +20,7 @@ from multimodal.losses import IGNORE
 from multimodal.media import read_image
 from multimodal.models.chat_answers import prompt_of
 from multimodal.models.chat_messages import Chat
-from multimodal.tokenizers.tokens import Tokens
+from multimodal.models.tiles import TilesConfig
 
 COUNT = 12
 
@@ -195,9 +198,42 @@ def test_the_batches_are_what_a_model_takes_and_answers_are_asked_for_alike(chat
     batch = next(iter(data.train_dataloader()))
     hidden = maker.hidden(batch["ids"], batch["views"], keep=batch["keep"])
     assert hidden.shape[:2] == batch["ids"].shape
-    assert not isinstance(hidden, Tokens) and hidden.isfinite().all()
+    assert hidden.isfinite().all()
     row, number = 0, batch["index"][0].item()
     asked = int((batch["targets"][row] != IGNORE).nonzero()[0, 0]) + 1
     sample = data.samples.splits["train"][number]
     prompt = prompt_of(maker, Chat(sample.chat.messages[:1], sample.media))
     assert batch["ids"][row, :asked].tolist() == list(prompt.ids)
+
+
+def test_lengths_are_known_before_images_of_any_size_are_opened(tmp_path):
+    maker = seeing(tiles=TilesConfig(canvases=((32, 64), (64, 32), (64, 64))), layers=())
+    sizes = ((40, 48), (20, 90), (90, 20), (64, 64), (8, 8))
+    for number, size in enumerate(sizes):
+        tiny_vision_language.picture(number, size).save(tmp_path / f"{number}.png")
+    rows = [talk("<image>", "seen", image=f"{number}.png") for number in range(len(sizes))]
+    rows.append(talk("<image><image>", "both", image=["1.png", "3.png"]))
+    path = write_rows(tmp_path / "train.jsonl", rows)
+    write_rows(tmp_path / "val.jsonl", rows[:1])
+    data = ready(ChatData(str(path.parent), batch_size=6, longest=200, workers=0), maker)
+    loader = data.train_dataloader()
+    (batch,) = loader
+    lengths = {row.index: row.length for row in loader.dataset.rows}
+    assert [lengths[index] for index in batch["index"].tolist()] == batch["keep"].sum(1).tolist()
+    assert len(set(batch["views"].tokens)) > 2
+    assert maker.hidden(batch["ids"], batch["views"], keep=batch["keep"]).isfinite().all()
+
+
+def test_recordings_are_as_many_windows_as_they_are_long(tmp_path):
+    maker = hearing()
+    for number, seconds in enumerate((0.3, 0.5, 1.2)):
+        soundfile.write(tmp_path / f"{number}.wav", tiny_sounds.tone(300, seconds), 16_000)
+    rows = [talk("<audio>\nWhich?", f"{n}") | {"audio": f"{n}.wav"} for n in range(3)]
+    path = write_rows(tmp_path / "train.jsonl", rows)
+    write_rows(tmp_path / "val.jsonl", rows[:1])
+    data = ready(ChatData(str(path.parent), batch_size=3, workers=0), maker)
+    loader = data.train_dataloader()
+    (batch,) = loader
+    assert dict(zip(batch["index"].tolist(), batch["views"].counts, strict=True)) == {0: 1, 1: 1, 2: 3}
+    lengths = {row.index: row.length for row in loader.dataset.rows}
+    assert [lengths[index] for index in batch["index"].tolist()] == batch["keep"].sum(1).tolist()

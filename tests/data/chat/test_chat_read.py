@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from chat_sets import picture, talk, write_rows
@@ -78,14 +79,18 @@ def test_recordings(folder):
 def test_images_may_lie_in_a_folder_that_is_given(folder):
     path = write_rows(folder / "x.jsonl", [talk(ASK, SAY, image="deep/c.png")])
     assert only(path, images=folder / "elsewhere").media == (str(folder / "elsewhere" / "deep" / "c.png"),)
-    with pytest.raises(DataError, match=r"no conversation that can be used; files are looked for in .* and in its images/"):
+    with pytest.raises(
+        DataError, match=r"no conversation that can be used; files are looked for in .* and in its images/"
+    ):
         read_chats(path)
 
 
 def test_splits_by_name_by_folder_and_by_field(folder):
     write_rows(folder / "val.jsonl", [talk("Hi", "Ho")])
     write_rows(folder / "test" / "part.json", [talk("Hi", "Ha")])
-    write_rows(folder / "all.jsonl", [talk("Hi", "He", split="validation"), talk("Hi", "Hu"), talk("Hi", "Hy", split="test")])
+    write_rows(
+        folder / "all.jsonl", [talk("Hi", "He", split="validation"), talk("Hi", "Hu"), talk("Hi", "Hy", split="test")]
+    )
     (folder / "captions.jsonl").write_text('{"path": "a.png", "caption": "not read beside conversations"}\n')
     samples = read_chats(folder)
     found = {split: sorted(chat.answers[0] for chat in chats) for split, chats in samples.splits.items()}
@@ -136,7 +141,9 @@ def test_what_cannot_be_used_is_named_and_left_out(folder):
 
 def test_captions_answer_prompts(folder):
     table = folder / "captions.jsonl"
-    table.write_text("".join(json.dumps({"path": "a.png", "caption": [f"one {i}", f"two {i}"]}) + "\n" for i in range(20)))
+    table.write_text(
+        "".join(json.dumps({"path": "a.png", "caption": [f"one {i}", f"two {i}"]}) + "\n" for i in range(20))
+    )
     plain = read_chats(table).splits["train"]
     assert len(plain) == 40
     assert said(plain[0]) == [("user", "\n"), ("assistant", "one 0")]
@@ -153,7 +160,7 @@ def test_what_is_no_set_of_conversations(folder):
     (folder / "y.json").write_text('[{"conversations": [}')
     with pytest.raises(DataError, match=r"y.json is damaged: it is no JSON"):
         read_chats(folder / "y.json")
-    with pytest.raises(DataError, match="holds no conversations; give .json or .jsonl"):
+    with pytest.raises(DataError, match=r"holds no conversations; give \.json or \.jsonl"):
         read_chats(folder / "a.png")
     with pytest.raises(DataError, match="There is no file or folder"):
         read_chats(folder / "z.jsonl")
@@ -175,8 +182,9 @@ def test_what_is_held_out_shows_nothing_that_is_trained_on(folder):
     held = hold_out(samples, 0.2, 0)
     assert sum(map(len, held.splits.values())) == 42
     assert 6 <= len(held.splits["val"]) <= 9
-    contents = [{open(file, "rb").read() for chat in held.splits[split] for file in chat.media} for split in ("train", "val")]
-    assert not contents[0] & contents[1]
+    shown = [{file for chat in held.splits[split] for file in chat.media} for split in ("train", "val")]
+    train, val = ({Path(file).read_bytes() for file in files} for files in shown)
+    assert val and not train & val
     assert hold_out(samples, 0.2, 0) == held != hold_out(samples, 0.2, 1)
 
 

@@ -100,10 +100,12 @@ def test_pieces_of_several_characters():
     text = ["USER: what is it ASSISTANT: a red cat", "a red cat"] * 20
     made = train_tokenizer(iter(text), vocabulary=300, special=tokenizer.settings.special)
     made = type(made)(made.tokenizer, tokenizer.settings)
-    row = row_of(made, [{"role": "user", "content": "<image>\nwhat is it"}, {"role": "assistant", "content": "a red cat 😀"}])
-    said = row.ids[row.learned].tolist()
-    assert len(said) < 12
-    assert made.decode(said, skip_special=False) == " a red cat 😀</s>"
+    row = row_of(
+        made, [{"role": "user", "content": "<image>\nwhat is it"}, {"role": "assistant", "content": "a red cat 😀"}]
+    )
+    learnt = row.ids[row.learned].tolist()
+    assert len(learnt) < 12
+    assert made.decode(learnt, skip_special=False) == " a red cat 😀</s>"
     assert made.decode(row.ids[~row.learned].tolist(), skip_special=False) == "USER: <image>\nwhat is it ASSISTANT:"
 
 
@@ -161,6 +163,7 @@ def test_what_is_too_long_is_cut_behind_whole_tokens_and_never_within_an_image()
         if expected is None:
             assert cut is None
             continue
+        assert cut is not None
         assert np.array_equal(cut.ids, row.ids[:expected])
         assert cut.learned[-1]
         count = cut.images(image)
