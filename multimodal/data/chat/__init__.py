@@ -11,6 +11,9 @@
     data_modules.py  the LightningDataModules
     check.py         `check_chat(path, model=...)`: what is wrong with these data, before any training;
                      check_report.py shows it
+    evaluate.py      `evaluate_chat(model, ...)`: how well a model answers, and how well without looking; questions.py:
+                     conversations as questions, asking.py: their answers, evaluation.py shows them
+    scene_questions.py  questions about drawn scenes
 
 A newcomer reads samples.py, targets.py and data_modules.py.
 """
