@@ -31,7 +31,7 @@ from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageT
 def llava_align(
     vision: str = "hf:openai/clip-vit-large-patch14-336",
     language: str = "hf:lmsys/vicuna-7b-v1.5",
-    projector: AnyProjectorConfig = MlpProjectorConfig(),
+    projector: AnyProjectorConfig | None = None,
     layers: tuple[int, ...] = (-2,),
     class_token: bool = False,
     tiles: TilesConfig | None = None,
@@ -46,7 +46,7 @@ def llava_align(
     Args:
         vision: what `mm.load` takes: a model of images (a classifier, a CLIP), whose encoder is used.
         language: what `mm.load` takes: a language model with a tokenizer.
-        projector: from the encoder's tokens to those of the language model.
+        projector: from the encoder's tokens to those of the language model; none: two layers.
         layers: of the encoder that are read; (-2,): before its last block.
         class_token: whether the encoder's class token is read, too.
         tiles: cut larger images into several views.
@@ -59,7 +59,7 @@ def llava_align(
     model, parts = joined(
         vision,
         language,
-        projector=projector,
+        projector=projector or MlpProjectorConfig(),
         layers=layers,
         class_token=class_token,
         tiles=tiles,

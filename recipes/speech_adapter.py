@@ -44,7 +44,7 @@ from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageT
 def speech_adapter(
     speech: str = "hf:openai/whisper-small",
     language: str = "hf:Qwen/Qwen2-0.5B-Instruct",
-    projector: AnyProjectorConfig = PixelShuffleProjectorConfig(fold=(1, 5)),
+    projector: AnyProjectorConfig | None = None,
     layers: tuple[int, ...] = (),
     seconds: float | None = None,
     template: str | None = None,
@@ -57,7 +57,7 @@ def speech_adapter(
     Args:
         speech: what `mm.load` takes: a model of sound (Whisper, an AST), whose encoder is used.
         language: what `mm.load` takes: a language model with a tokenizer.
-        projector: from the encoder's tokens to those of the language model.
+        projector: from the encoder's tokens to those of the language model; none: five of them become one.
         layers: of the encoder that are read; (): its output.
         seconds: of a Whisper: the windows that recordings are cut into; none: the 30 s that it was trained with.
         template: chat template as Jinja; none: the tokenizer's own, or Vicuna's.
@@ -65,7 +65,8 @@ def speech_adapter(
         optimizer: AdamW and its schedule.
         seed: of fresh weights and everything random in a step.
     """
-    options = {"projector": projector, "layers": layers, "seconds": seconds, "template": template}
+    folded = PixelShuffleProjectorConfig(fold=(1, 5))
+    options = {"projector": projector or folded, "layers": layers, "seconds": seconds, "template": template}
     model, part = joined(speech, language, seed=seed, **options)
     return VisionLanguageTask(model, training=training, optimizer=optimizer, seed=seed, callbacks=(part,))
 

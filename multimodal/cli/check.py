@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "look for what is wrong with images, recordings or conversations: damaged files, duplicates, doubtful labels"
+HELP = "look for what is wrong with images, recordings or conversations: damage, copies, doubtful labels"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,14 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
-    questions/chat.jsonl       talks of one to three turns about a scene, with its image and the kinds of questions; of
-                               "val" and "test" one question each
+    questions/chat.jsonl       about half of the training scenes talks of one to three turns, about all others single
+                               questions, with the scene's image and the kinds of questions; captions of the training
+                               scenes too
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
 Questions of "train", "val" and "test" are about scenes of those splits: "test" holds combinations of shape and colour,
-or of shapes in a relation, that the others never show. Of a question's answer no text tells more than
-that yes and no are equally likely. The scenes are made by `data/pairs/scenes.py`.
+or of shapes in a relation, that the others never show. No text tells more of an answer than that
+yes and no are equally likely. The scenes are made by `data/pairs/scenes.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from multimodal.data.pairs.scenes import TABLE
 from multimodal.errors import DataError
 
 CHAT, CAPTIONS, TEXTS = "chat.jsonl", "captions.jsonl", "texts.jsonl"
+TOLD = 2  # captions among the training talks of a scene
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _OTHER = {"left of": "right of", "above": "below", "inside": "around"}  # the relation of the second to the first
 
@@ -87,8 +89,9 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         image = os.path.relpath(scenes / row["path"], out)
         given = {"images": [image], "split": row["split"]}
         chance = random.Random(f"{seed} {row['path']}")
+        single = row["split"] != "train" or chance.random() < 0.5
         for talk in scene_talks(_scene(row["scene"]), chance):
-            for turns in [talk] if row["split"] == "train" else [[question] for question in talk]:
+            for turns in [[question] for question in talk] if single else [talk]:
                 kinds = "+".join(dict.fromkeys(question.kind for question in turns))
                 chats.append({"messages": _messages(turns), **given, "kind": kinds})
             texts += [{"text": f"USER: {q.text} ASSISTANT: {q.answer}", "split": row["split"]} for q in talk]
@@ -96,6 +99,10 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         for caption in told:
             question = Question("caption", "What is in the picture?", caption)
             captions.append({"messages": _messages([question]), **given})
+        if row["split"] == "train":  # who can say all that is there has looked at all of it
+            for caption in chance.sample(row["captions"], TOLD):
+                question = Question("caption", "What is in the picture?", caption)
+                chats.append({"messages": _messages([question]), **given, "kind": question.kind})
         texts += [{"text": caption, "split": row["split"]} for caption in told]
     with all_or_nothing(out) as folder:
         for name, rows in ((CHAT, chats), (CAPTIONS, captions), (TEXTS, [t for t in texts if t["split"] == "train"])):
