@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Unpack
 
+from multimodal.errors import ArgumentError
 from multimodal.models.chat_memory import ChatMemory
 from multimodal.models.chat_messages import several_media
 from multimodal.models.text_options import Options
@@ -28,12 +29,15 @@ class Conversation:
         Raises:
             MediaError: one cannot be read.
         """
-        for image in _listed(images):
+        shown = _listed(images)
+        for image in shown:
             self.model.reader.read(image)
-            self._waiting.append(image)
+        self._waiting += shown
 
     def ask(self, question: str, *, images: Any = (), **options: Unpack[Options]) -> str:
         """The answer to the next question, which shows `images`; arguments and errors as `VisionLanguageModel.chat`."""
+        if options.get("n_best") is not None:
+            raise ArgumentError("n_best gives several answers, and a conversation goes on from one: leave it out.")
         asked = self._asked(question, images)
         answer = self.model.chat([*self.messages, asked], memory=self.memory, **options)
         self._said(asked, answer)

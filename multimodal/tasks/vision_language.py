@@ -78,6 +78,7 @@ class VisionLanguageTask(TrainingTask):
         super().__init__(model, optimizer=optimizer, seed=seed, callbacks=callbacks)
         self.training_config = training
         self.frozen: list[nn.Module] = []
+        model.requires_grad_(True)  # an earlier stage may have frozen what this one trains
         if training.train != "everything":
             self.frozen.append(model.features)
         if training.train == "projector":
