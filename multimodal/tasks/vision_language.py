@@ -103,7 +103,11 @@ class VisionLanguageTask(TrainingTask):
         model = self.model
         hidden = model.hidden(batch["ids"], batch["views"], keep=batch["keep"])
         config = self.training_config.loss
-        return token_loss(hidden, model.output_weight, batch["targets"], bias=model.output_bias, config=config)
+        loss = token_loss(hidden, model.output_weight, batch["targets"], bias=model.output_bias, config=config)
+        if batch["views"] is None:  # all processes wait for the gradients of the projector, also where it had no part
+            seeing = (one for name, one in model.named_parameters() if not name.startswith("language."))
+            loss = loss + 0 * sum(parameter.sum() for parameter in seeing if parameter.requires_grad)
+        return loss
 
     def on_train_end(self) -> None:
         """Say which files could not be read; adapters become part of the model."""

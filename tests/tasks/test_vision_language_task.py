@@ -247,3 +247,13 @@ def test_metrics_of_a_run_and_files_that_could_not_be_read(capsys):
 def test_adapters_of_what_is_frozen_are_refused():
     with pytest.raises(ArgumentError, match="lora adapts the language model, which train='projector' leaves alone"):
         VisionLanguageTrainingConfig(lora=LoraConfig())
+
+
+def test_text_alone_gives_the_projector_a_gradient_of_nothing():
+    model = seeing()
+    task = VisionLanguageTask(model, training=VisionLanguageTrainingConfig(train="language"))
+    loss = task.training_step(batch_of(model, ((), "why", "so")), 0)
+    loss.backward()
+    grads = [parameter.grad for parameter in model.projector.parameters()]
+    assert all(grad is not None and not grad.any() for grad in grads)
+    assert model.language.embedding.words.weight.grad.any()
