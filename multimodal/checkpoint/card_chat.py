@@ -37,8 +37,8 @@ def chat_input(model: VisionLanguageModel) -> str:
     unit = f"window of {config.transform.size[1] / 100:g} s" if model.reader.hears else f"view of {window} pixels"
     cut = " Larger images are cut into several views." if config.tiles is not None else ""
     text = (
-        f"Up to {config.embedding.max_length:,} tokens. Each {unit} takes {length} of them.{cut} In a text, the token of "
-        f"id {config.placeholder} stands for what is seen or heard there."
+        f"Up to {config.embedding.max_length:,} tokens. Each {unit} takes {length} of them.{cut} In a text, the token "
+        f"of id {config.placeholder} stands for what is seen or heard there."
     )
     if model.tokenizer is None:
         text += " There is no tokenizer in this folder: the model takes and gives token ids."

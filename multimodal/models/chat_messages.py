@@ -179,7 +179,8 @@ def encode_chat(tokenizer: TextTokenizer, text: str) -> Encoded:
         next((i for i, special in enumerate(reversed(encoded.special_mask)) if not special), 0) if not begins else 0
     )
     count = len(encoded.ids) - behind
-    return Encoded(*(field[:count] if isinstance(field, tuple) else field for field in encoded))
+    fields: Any = (field[:count] if isinstance(field, tuple) else field for field in encoded)
+    return Encoded(*fields)
 
 
 def expand(ids: Sequence[int], placeholder: int, tokens: Sequence[int]) -> list[int]:

@@ -64,12 +64,11 @@ def join(
     config, module, transform = _encoder_of(encoder, seconds)
     token = AUDIO if isinstance(transform, AudioTransformConfig) else IMAGE
     tokenizer = _with_token(tokenizer_of(language), token, template)
-    placeholder = tokenizer.tokenizer.token_to_id(token)
     joined = VisionLanguageConfig(
         features=FeaturesConfig(encoder=config, layers=layers, class_token=class_token),
         projector=projector,
         language=language.config,
-        placeholder=placeholder,
+        placeholder=tokenizer.id_of(token),
         transform=transform,
         tiles=tiles,
         attention=attention,

@@ -146,7 +146,7 @@ class VisionLanguageModel(nn.Module):
         x = self.reader.transform.normalize(x, dtype=dtype) if x.dtype == torch.uint8 else x.to(dtype)
         grid = self.features.grid
         projected = self.projector(self.features(x), grid)  # n s d
-        if self.config.tiles is None:
+        if self.config.tiles is None or self.newline is None:
             return projected.flatten(0, 1)
         found = []
         for part, size in zip(projected.split(list(views.counts)), views.sizes, strict=True):
