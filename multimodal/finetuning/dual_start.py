@@ -6,13 +6,14 @@ Refs: CLIP arXiv:2103.00020 §2.4 · SigLIP arXiv:2303.15343 · LiT arXiv:2111.0
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
+from multimodal.models.image_encoder import TimmEncoderConfig
 from multimodal.models.towers import ImageTowerConfig, TextTowerConfig
 from multimodal.presets import Stack, ViT, clip, siglip
 from multimodal.tokenizers.text import TextTokenizer
@@ -25,6 +26,7 @@ class FreshTowersConfig:
     """Sizes of a dual encoder that is trained from nothing; the defaults are CLIP's ViT-B/32."""
 
     image: ViT = ViT(dim=768, depth=12, heads=12, patch=32)
+    timm: str | None = None  # an image tower of timm by name instead (resnet10t): of small images a CNN learns sooner
     text: Stack = Stack(dim=512, depth=12, heads=8)
     dim: int = 512  # of the embeddings
     size: int = 224  # side of the images in pixels
@@ -33,7 +35,15 @@ class FreshTowersConfig:
 
 
 def fresh_clip(texts: Iterable[str], fresh: FreshTowersConfig) -> DualEncoder:
-    """CLIP's design with fresh weights; `texts` are what a vocabulary is trained on, where one is."""
+    """CLIP's design with fresh weights, or with another tower of images.
+
+    Args:
+        texts: what a vocabulary is trained on, where one is.
+        fresh: sizes, and what else the image tower may be.
+
+    Raises:
+        ArgumentError: a model that timm does not have.
+    """
     tokenizer, end = _vocabulary(texts, fresh)
     config = clip(
         tokenizer.vocabulary,
@@ -44,11 +54,19 @@ def fresh_clip(texts: Iterable[str], fresh: FreshTowersConfig) -> DualEncoder:
         length=fresh.length,
         size=fresh.size,
     )
+    if fresh.timm is not None:
+        config = replace(config, image=ImageTowerConfig(encoder=TimmEncoderConfig(name=fresh.timm)))
     return config.build(tokenizer)
 
 
 def fresh_siglip(texts: Iterable[str], fresh: FreshTowersConfig) -> DualEncoder:
-    """SigLIP's design with fresh weights: its embeddings are as wide as its image tower, whatever `fresh.dim` is."""
+    """SigLIP's design with fresh weights: its embeddings are as wide as its image tower, whatever `fresh.dim` is.
+
+    Raises:
+        ArgumentError: a tower of timm, which `fresh_clip` takes.
+    """
+    if fresh.timm is not None:
+        raise ArgumentError(f"timm is {fresh.timm!r}; SigLIP pools by attention over its own patches: leave it out.")
     tokenizer, _ = _vocabulary(texts, fresh)
     sizes = {"image": fresh.image, "text": fresh.text, "length": fresh.length, "size": fresh.size}
     return siglip(tokenizer.vocabulary, pad=tokenizer.pad_id or 0, **sizes).build(tokenizer)

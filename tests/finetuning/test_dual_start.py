@@ -1,5 +1,7 @@
 """Where contrastive training starts: fresh towers and vocabularies, a locked published tower, a published pair."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_dual_encoders import CAPTIONS, IMAGE, TEXT, built, pictures
@@ -15,6 +17,7 @@ from multimodal.finetuning.dual_start import (
 )
 from multimodal.finetuning.published import published
 from multimodal.models.dual_encoder import DualEncoder, DualEncoderConfig
+from multimodal.models.image_encoder import TimmEncoderConfig
 from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.similarity import SigmoidSimilarityConfig, SoftmaxSimilarityConfig
 
@@ -33,6 +36,17 @@ def test_fresh_towers_read_the_captions_that_their_vocabulary_is_trained_on(make
     assert vectors.shape == (len(CAPTIONS), model.width)
     alike = (vectors @ vectors.T)[~torch.eye(len(CAPTIONS), dtype=torch.bool)]
     assert alike.mean() < 0.9, "different texts start with different vectors"
+
+
+def test_the_image_tower_may_be_one_of_timm():
+    fresh = replace(FRESH, timm="test_resnet", size=32)
+    model = fresh_clip(CAPTIONS, fresh)
+    assert model.config.image.encoder == TimmEncoderConfig(name="test_resnet")
+    assert model(torch.randn(2, 3, 32, 32), torch.zeros(2, 5, dtype=torch.long))[0].shape == (2, 8)
+    with pytest.raises(ArgumentError, match=r"'test_resnt' is no model of timm\. Did you mean 'test_resnet'"):
+        fresh_clip(CAPTIONS, replace(fresh, timm="test_resnt"))
+    with pytest.raises(ArgumentError, match="SigLIP pools by attention"):
+        fresh_siglip(CAPTIONS, fresh)
 
 
 def test_without_a_size_the_vocabulary_is_clips():
