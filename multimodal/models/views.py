@@ -18,14 +18,14 @@ from jaxtyping import Num
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
-from multimodal.media import read_audio, read_image
+from multimodal.media import MediaError, read_audio, read_image
 from multimodal.models.tiles import TilesConfig, length, read_tiles
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
 from multimodal.tokenizers.audio_transform import AudioTransform
 from multimodal.tokenizers.image_transform import ImageTransform
 from multimodal.tokenizers.transforms import AnyTransformConfig
 
-LONGEST = 600.0  # seconds of a recording; far more than any language model has room for
+LONGEST = 600.0  # seconds of a recording; what is longer is refused before all of it is in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,16 @@ class Views:
         return replace(self, x=torch.cat(others))
 
 
+def check_seconds(seconds: float) -> None:
+    """Refuse a recording that is too long.
+
+    Raises:
+        MediaError: it is.
+    """
+    if seconds > LONGEST:
+        raise MediaError(f"The recording is longer than {LONGEST:g} s, which is the most that is heard; cut it.")
+
+
 class Reader:
     """Files to `Seen`, on the CPU; it holds no weights and can be sent to other processes.
 
@@ -119,8 +129,6 @@ class Reader:
             raise ArgumentError("tiles are of images, and this model hears recordings: leave them out.")
         if tiles is not None:
             tiles.fits(transform.size)
-        if tiles is not None:
-            tiles.fits(self.transform.config.size)
 
     @property
     def hears(self) -> bool:
@@ -140,7 +148,8 @@ class Reader:
         return self._tiled(self.transform, self.tiles, source)
 
     def _heard(self, transform: AudioTransform, source: Any) -> Seen:
-        wave = read_audio(source, rate=SAMPLE_RATE, longest=LONGEST)
+        wave = read_audio(source, rate=SAMPLE_RATE, longest=LONGEST + 1)
+        check_seconds(len(wave) / SAMPLE_RATE)
         window = round(transform.config.seconds * SAMPLE_RATE)
         pieces = [wave[start : start + window] for start in range(0, max(1, len(wave)), window)]
         x = torch.stack([transform.fit(transform.spectrogram(piece)) for piece in pieces])

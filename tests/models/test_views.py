@@ -122,6 +122,14 @@ def test_what_cannot_be_read(tmp_path):
         seeing().reader.read(broken)
 
 
+def test_a_recording_that_is_too_long_is_refused_and_not_cut(monkeypatch):
+    monkeypatch.setattr("multimodal.models.views.LONGEST", 1.0)
+    model = hearing()
+    assert model.reader.read(tiny_sounds.tone(300, 1.0)).tokens == 2 * model.reader.length
+    with pytest.raises(MediaError, match=r"longer than 1 s, which is the most that is heard"):
+        model.reader.read(tiny_sounds.tone(300, 1.1))
+
+
 def test_recordings_have_no_tiles():
     with pytest.raises(ArgumentError, match="tiles are of images"):
         Reader(tiny_sounds.TRANSFORM, tiles=TILES, length=4, grid=(1, 4))

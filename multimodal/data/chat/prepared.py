@@ -19,7 +19,7 @@ from multimodal.errors import ArgumentError, DataError
 from multimodal.media import MediaError, probe_audio, probe_image
 from multimodal.media.files import shown
 from multimodal.models.tiles import length as tiled_length
-from multimodal.models.views import Reader
+from multimodal.models.views import Reader, check_seconds
 from multimodal.progress import track
 from multimodal.tokenizers.audio_transform import AudioTransform
 
@@ -119,7 +119,9 @@ def _probed(reader: Reader, path: str) -> int:
     source = read_bytes(path) if f".tar{MEMBER}" in path else path
     transform, tiles = reader.transform, reader.tiles
     if isinstance(transform, AudioTransform):
-        return reader.length * max(1, math.ceil((probe_audio(source).seconds or 0.0) / transform.config.seconds))
+        seconds = probe_audio(source).seconds or 0.0
+        check_seconds(seconds)
+        return reader.length * max(1, math.ceil(seconds / transform.config.seconds))
     info = probe_image(source)
     if tiles is None:
         return reader.length

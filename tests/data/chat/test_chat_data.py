@@ -224,6 +224,18 @@ def test_lengths_are_known_before_images_of_any_size_are_opened(tmp_path):
     assert maker.hidden(batch["ids"], batch["views"], keep=batch["keep"]).isfinite().all()
 
 
+def test_a_recording_that_is_too_long_is_named_before_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("multimodal.models.views.LONGEST", 1.0)
+    for number, seconds in enumerate((0.3, 1.2)):
+        soundfile.write(tmp_path / f"{number}.wav", tiny_sounds.tone(300, seconds), 16_000)
+    rows = [talk("<audio>\nWhich?", f"{n}") | {"audio": f"{n}.wav"} for n in range(2)]
+    path = write_rows(tmp_path / "train.jsonl", rows)
+    write_rows(tmp_path / "val.jsonl", rows[:1])
+    data = ready(ChatData(str(path.parent), batch_size=1, workers=0), hearing())
+    assert [row.index for row in data.train_dataloader().dataset.rows] == [0]
+    assert "longer than 1 s" in capsys.readouterr().err
+
+
 def test_recordings_are_as_many_windows_as_they_are_long(tmp_path):
     maker = hearing()
     for number, seconds in enumerate((0.3, 0.5, 1.2)):
