@@ -217,5 +217,8 @@ def _batches(prompts: Sequence[ChatPrompt], batch_size: int) -> list[list[int]]:
 def _check_room(prompts: Sequence[ChatPrompt], model: Any) -> None:
     seen = sum(one.tokens for prompt in prompts for one in prompt.seen)
     most = seen * 2 > sum(len(prompt.ids) for prompt in prompts)
-    cure = "; images take most of them, so show fewer or smaller ones" if most else ""
+    cured = "recordings take most of them, so play fewer or shorter ones"
+    if not model.reader.hears:
+        cured = "images take most of them, so show fewer or smaller ones"
+    cure = f"; {cured}" if most else ""
     check_lengths([prompt.ids for prompt in prompts], model.config.embedding.max_length, cure)

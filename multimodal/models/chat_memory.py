@@ -74,4 +74,6 @@ class ChatMemory:
 
 def _identity(model: nn.Module) -> tuple[Any, ...]:
     """What changes when the model does, or its weights."""
-    return (id(model), *((id(one), one._version) for one in chain(model.parameters(), model.buffers())))
+    tensors = chain(model.parameters(), model.buffers())
+    # Inference tensors do not count their changes.
+    return (id(model), *((id(one), None if one.is_inference() else one._version) for one in tensors))

@@ -203,6 +203,15 @@ def test_a_memory_from_before_the_weights_changed_is_not_used(part):
     assert after[0].logprobs != before[0].logprobs
 
 
+def test_a_model_that_was_made_in_inference_mode_can_talk():
+    with torch.inference_mode():
+        model = seeing()
+    talk = model.conversation(A)
+    said = [talk.ask(question, max_new_tokens=3) for question in ("What?", "And?")]
+    assert said[0] == seeing().chat((A, "What?"), max_new_tokens=3)
+    assert said[1] == seeing().chat(talk.messages[:3], max_new_tokens=3)
+
+
 def test_a_memory_from_before_statistics_changed_is_not_used():
     model, memory = seeing(encoder=tiny_models.wrapped(), layers=(-1,)), ChatMemory()
     before = answers(model, [(A, "What?")], memory=memory)
@@ -313,6 +322,12 @@ def test_nothing_to_answer():
 def test_what_cannot_be_answered_is_said_in_one_sentence(chats, options, message):
     with pytest.raises(ArgumentError, match=message):
         seeing().chat(chats, **options)
+
+
+def test_too_many_recordings_are_called_recordings():
+    tone = tiny_sounds.tone(300, 0.4)
+    with pytest.raises(ArgumentError, match="recordings take most of them, so play fewer or shorter"):
+        hearing().chat(([tone] * 20, "Which?"))
 
 
 def test_an_image_for_a_model_that_hears():
