@@ -157,10 +157,18 @@ def _matching(base: nn.Module, needed: Mapping[str, Tensor], checksum: str) -> d
 
 
 def _instead(base: nn.Module, needed: Mapping[str, Tensor]) -> str:
-    found = next(tensors_in(base, needed), None)
-    return (
-        f"has other ones, {weights_hash(found)[:12]}" if found else f"(a {type(base).__name__}) has none of its shape"
-    )
+    """What `base` has in place of the weights that are needed, as a clause."""
+    if found := next(tensors_in(base, needed), None):
+        return f"has other ones, {weights_hash(found)[:12]}"
+    state, first = merged_state_dict(base), next(iter(needed))
+    places = [key.removesuffix(first) for key in state if key == first or key.endswith(f".{first}")]
+    for name, tensor in needed.items():
+        for place in places:
+            other = state.get(place + name)
+            if other is not None and other.shape != tensor.shape:
+                there, here = tuple(other.shape), tuple(tensor.shape)
+                return f"has {name!r} of the shape {there}, where {here} belongs"
+    return f"(a {type(base).__name__}) has none of their names and shapes"
 
 
 def _place(root: Path, which: str, source: str) -> str:

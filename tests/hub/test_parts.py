@@ -17,6 +17,7 @@ from tiny_vision_language import picture, seeing
 from torch import nn
 
 from multimodal.backbone.lora import LoraConfig, adapters, attach, merged_state_dict
+from multimodal.backbone.mlp import MlpConfig
 from multimodal.checkpoint import load_folder, save
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.loading import load, load_part
@@ -187,8 +188,11 @@ def test_another_base_is_refused_and_both_are_named(bases, tmp_path):
     assert str(bases / "vit") in said and str(bases / "other vit") in said and right[:12] in said
     with pytest.raises(DataError, match=r"language model of .*gpt' with weights .*/other gpt has other ones"):
         load_part(folder, language=bases / "other gpt", **CPU)
-    with pytest.raises(DataError, match=r"\(a Classifier\) has none of its shape"):
+    with pytest.raises(DataError, match=r"\(a Classifier\) has none of their names and shapes"):
         load_part(folder, language=bases / "vit", **CPU)
+    save(tiny_models.vit(mlp=MlpConfig(hidden=24)), bases / "narrow")
+    with pytest.raises(DataError, match=r"narrow has 'backbone.*' of the shape \(24, 16\), where \(32, 16\) belongs"):
+        load_part(folder, encoder=bases / "narrow", **CPU)
     shutil.rmtree(bases / "gpt")
     shutil.copytree(bases / "other gpt", bases / "gpt")
     with pytest.raises(DataError, match="has other ones"):
