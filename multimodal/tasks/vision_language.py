@@ -29,6 +29,8 @@ from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.training import TrainingTask
 from multimodal.tasks.vocabulary import TokenLossConfig, count_tokens, token_loss, token_metrics
 
+_BLIND = ("exact_blank", "exact_turned")  # scores of looking elsewhere
+
 
 @dataclass(frozen=True, kw_only=True)
 class VisionLanguageTrainingConfig:
@@ -122,22 +124,25 @@ class VisionLanguageTask(TrainingTask):
         count_tokens(tokens, hidden, model.output_weight, targets, bias=model.output_bias)
         metrics["exact"].update(self._exact(hidden, targets).float())
         views: Views | None = batch["views"]
-        if views is not None:
-            for name, others in (("exact_blank", views.blank()), ("exact_turned", views.turned())):
-                hidden = model.hidden(batch["ids"], others, keep=batch["keep"])
-                metrics[name].update(self._exact(hidden, targets).float())
+        if views is None:
+            for name in _BLIND:  # of nothing, so that this process asks for the sums of all as the others do
+                metrics[name].update(hidden.new_empty(0))
+            return
+        for name, others in zip(_BLIND, (views.blank(), views.turned()), strict=True):
+            hidden = model.hidden(batch["ids"], others, keep=batch["keep"])
+            metrics[name].update(self._exact(hidden, targets).float())
 
     def report(self, metrics: dict[str, Any]) -> dict[str, Tensor]:
         """All that was counted; data without images have no scores of looking elsewhere."""
-        return super().report({name: metric for name, metric in metrics.items() if metric.update_called})
+        found = super().report(metrics)
+        return {name: value for name, value in found.items() if name not in _BLIND or not value.isnan()}
 
     def tokens(self, batch: Any) -> Tensor:
         """Those that have a target."""
         return (batch["targets"] != IGNORE).sum()
 
     def _metrics(self) -> dict[str, Metric]:
-        looking = ("exact", "exact_blank", "exact_turned")
-        return {**token_metrics(), **{name: MeanMetric() for name in looking}}
+        return {**token_metrics(), **{name: MeanMetric() for name in ("exact", *_BLIND)}}
 
     def _exact(self, hidden: Float[Tensor, "b t d"], targets: Tensor) -> Bool[Tensor, " b"]:
         """Whether every target of a row is the likeliest token."""
