@@ -9,19 +9,19 @@ Your own  --data.root: LLaVA's JSON, or JSON lines of messages; `multimodal chec
           first what is wrong with them
 Looking   val_exact_blank and val_exact_turned are val_exact with grey images and with those of other conversations:
           where they are as high, nothing was seen
-Scenes    python data/scenes/prepare.py data/scenes/images --train 20000 --questions; an encoder and a language model from
-          nothing, which may train side by side; the two stages:
-          python recipes/siglip.py fit --data.root data/scenes/images --data.batch_size 128 --trainer.max_epochs 4
-          --model.fresh.image "{dim: 128, depth: 4, heads: 4, patch: 8}" --model.fresh.size 64
-          --model.fresh.text "{dim: 128, depth: 2, heads: 4}" --model.fresh.length 24 --model.fresh.vocabulary 300
-          --trainer.default_root_dir runs/siglip
+Scenes    python data/scenes/prepare.py data/scenes/images --train 20000 --questions
+          An encoder and a language model from nothing, which may train side by side:
+          python recipes/clip.py fit --data.root data/scenes/images --data.batch_size 128 --trainer.max_epochs 4
+          --model.fresh.timm resnet10t --model.fresh.size 64 --model.fresh.text "{dim: 128, depth: 2, heads: 4}"
+          --model.fresh.dim 128 --model.fresh.length 24 --model.fresh.vocabulary 300 --model.optimizer.lr 1e-3
+          --trainer.default_root_dir runs/clip
           python recipes/gpt_pretrain.py fit --data.root data/scenes/questions/texts.jsonl --data.tokenizer bpe
           --data.vocabulary 400 --data.length 128 --data.batch_size 32 --model.design llama --trainer.max_steps 600
           --trainer.default_root_dir runs/gpt
+          The two stages:
           python recipes/llava_align.py fit --data.root data/scenes/questions/captions.jsonl --data.batch_size 64
-          --model.vision runs/siglip/lightning_logs/version_0/model --model.layers "[]"
-          --model.language runs/gpt/lightning_logs/version_0/model --model.projector "{fold: [2, 2]}"
-          --trainer.max_steps 300 --trainer.default_root_dir runs/align
+          --model.vision runs/clip/lightning_logs/version_0/model --trainer.max_steps 300
+          --model.language runs/gpt/lightning_logs/version_0/model --trainer.default_root_dir runs/align
           python recipes/llava_instruct.py fit --data.root data/scenes/questions/chat.jsonl --data.batch_size 64
           --model.source runs/align/lightning_logs/version_0/model --model.optimizer.lr 1e-3 --trainer.max_epochs 2
           --trainer.default_root_dir runs/scenes

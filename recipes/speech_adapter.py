@@ -6,15 +6,17 @@ Run       python recipes/speech_adapter.py fit --data.root chat.jsonl --model.sp
 Digits    python data/fsdd/prepare.py, the encoder by ast_classify.py and the language model by gpt_pretrain.py (see
           there, and llava_instruct.py), both from nothing:
           python recipes/speech_adapter.py fit --data.root data/fsdd/audio/chat.jsonl --model.speech run/model
-          --model.language data/scenes/gpt/lightning_logs/version_0/model --data.batch_size 32
-          --model.optimizer.lr 1e-3 --trainer.max_epochs 4
+          --model.language runs/gpt/lightning_logs/version_0/model --model.projector "{fold: [1, 3]}"
+          --data.batch_size 32 --model.optimizer.lr 1e-3 --trainer.max_epochs 4
 Your own  --data.root: JSON lines {"messages": [{"role": "user", "content": "<audio>\\nWhat is said?"}, {"role":
           "assistant", "content": ...}], "audios": ["clip.wav"]}; `multimodal check` says first what is wrong with them
 Projector folds five tokens of the encoder into one (100 ms of Whisper's); "{fold: [1, 3]}" three
 Stages    --model.training.train projector, then llava_instruct.py with --model.source and what that left
 Hardware  two cores of a CPU for the digits; Whisper-small and Qwen2-0.5B: one GPU with 24 GB
-Hours     not yet run
-Expected  not yet run
+Hours     0.02 for the digits: 79 seconds of CPU time; Whisper-small and Qwen2-0.5B: not yet run
+Expected  97.7% of the 300 clips of FSDD's official test split (95% interval 95.7 to 99.3%; `multimodal evaluate`); 10.0%
+          of silence, 10.7% with the recordings of other questions. The frozen encoder was an AST that had learned the
+          same digits (98.7% as a classifier). Whisper-small and Qwen2-0.5B: not yet run
 Small     python recipes/speech_adapter.py smoke          tones with names, about half a minute on a CPU
 """
 

@@ -23,7 +23,6 @@ from multimodal.data.resumable import ResumableData
 from multimodal.data.text.sources import report
 from multimodal.errors import ArgumentError, DataError
 
-
 BLUR = 0.5  # lengths are multiplied by up to exp(0.5), or divided by it, before batches of like length are made
 
 
@@ -95,7 +94,7 @@ class ConversationData(ResumableData):
         return self.training(dataset, self._collator(), sizes=(lengths * blurred).round().long().tolist())
 
     def val_dataloader(self) -> ResumableLoader:
-        """In order."""
+        """Everything, in an order of chance that is always the same."""
         return self.evaluation_loader("val")
 
     def test_dataloader(self) -> ResumableLoader:
@@ -107,7 +106,7 @@ class ConversationData(ResumableData):
         return self.test_dataloader()
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
-        """Every conversation of `split`, in order.
+        """Every conversation of `split`, in an order of chance that is always the same; `index` tells its place.
 
         Raises:
             DataError: the data have no such split.
@@ -130,6 +129,9 @@ class ConversationData(ResumableData):
         """A split as ids, and on stderr what is left out or cut off."""
         chats, skipped = self._chats(split), list[Skipped]()
         rows = prepared(chats, model, longest, skipped)
+        if split != "train":  # data sorted by answer would show an image of the same answer in the place of another
+            order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
+            rows = tuple(rows[place] for place in order)
         if not rows:
             raise DataError(
                 f"None of the {len(chats)} conversations of the {split} part of {self.samples.root} can be used; the "

@@ -73,12 +73,17 @@ def test_a_batch_is_texts_with_their_images(chats):
 
 
 def test_texts_alone_have_no_views(chats):
-    data = ready(ChatData(str(chats), batch_size=3, workers=0), model())
-    first, second = data.val_dataloader()
-    assert first["views"] is None
-    assert texts(first, characters()) == [" 0</s>", " 1</s>", " 2</s>"]
-    assert second["views"].counts == (1,)
-    assert torch.equal(next(iter(data.test_dataloader()))["ids"], first["ids"])
+    data = ready(ChatData(str(chats), batch_size=1, workers=0), model())
+    batches = {batch["index"].item(): batch for batch in data.val_dataloader()}
+    assert [batches[number]["views"] for number in range(3)] == [None] * 3 and batches[3]["views"].counts == (1,)
+    assert [texts(batches[number], characters()) for number in range(3)] == [[" 0</s>"], [" 1</s>"], [" 2</s>"]]
+
+
+def test_neighbours_in_validation_are_not_those_of_the_data(chats):
+    data = ready(ChatData(str(chats), batch_size=4, workers=0), model())
+    (batch,), (again,) = data.val_dataloader(), data.test_dataloader()
+    assert sorted(batch["index"].tolist()) == [0, 1, 2, 3] and batch["index"].tolist() != [0, 1, 2, 3]
+    assert torch.equal(batch["ids"], again["ids"])
 
 
 def test_each_image_is_decoded_once_as_long_as_there_is_room(chats, monkeypatch):
