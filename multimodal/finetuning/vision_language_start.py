@@ -7,6 +7,7 @@ Refs: LLaVA arXiv:2304.08485 §4.2
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from multimodal.backbone.lora import adapters
-from multimodal.errors import ArgumentError
+from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.published import published
 from multimodal.hub import load
 from multimodal.hub.part_saving import save_part
@@ -45,7 +46,10 @@ class PartSaver(Callback):
         logs = trainer.log_dir or trainer.default_root_dir  # asks the other processes, so before they leave
         whole = "FSDP" not in type(trainer.strategy).__name__  # which has a share of each weight only
         if trainer.is_global_zero and still and frozen and whole:
-            save_part(model, Path(logs) / PART, kind, encoder=self.encoder, language=self.language)
+            try:
+                save_part(model, Path(logs) / PART, kind, encoder=self.encoder, language=self.language)
+            except (ArgumentError, DataError) as error:  # the whole model, which is saved next, holds it too
+                print(f"What was trained is not saved apart from the whole model: {error}", file=sys.stderr)
 
 
 def joined(

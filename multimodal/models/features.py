@@ -80,6 +80,11 @@ class Features(nn.Module, ABC):
     def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
         """The tokens of normalised pixels, or of spectrograms as pictures of one channel; s = extra + h w."""
 
+    @property
+    def unread(self) -> list[nn.Module]:
+        """Parts of the encoder behind what is read, which no training reaches; [] where that is not known."""
+        return []
+
 
 class ImageFeatures(Features):
     """Of a vision transformer on the shared backbone."""
@@ -107,6 +112,11 @@ class ImageFeatures(Features):
         patches = found[:, tokens.prefix :]
         return torch.cat([found[:, :1], patches], dim=1) if self.extra else patches
 
+    @property
+    def unread(self) -> list[nn.Module]:
+        """See `Features.unread`."""
+        return [*_behind(self.encoder.backbone, self.numbers), self.encoder.pool, self.encoder.norm]
+
 
 class AudioFeatures(Features):
     """Of an encoder of spectrograms: Whisper's, or a Conformer."""
@@ -128,6 +138,11 @@ class AudioFeatures(Features):
     def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
         """See `Features.forward`."""
         return states(self.encoder.backbone, self.encoder.stem(x[:, 0], None), self.numbers)
+
+    @property
+    def unread(self) -> list[nn.Module]:
+        """See `Features.unread`."""
+        return _behind(self.encoder.backbone, self.numbers)
 
 
 class WrappedFeatures(Features):
@@ -211,6 +226,13 @@ def states(backbone: Backbone, tokens: Tokens, numbers: tuple[int, ...]) -> Floa
 
     backbone(tokens.x, mask=tokens.mask, positions=tokens.positions, after=keep, depth=max(numbers))
     return torch.cat([found[number] for number in numbers], dim=-1)
+
+
+def _behind(backbone: Backbone, numbers: tuple[int, ...]) -> list[nn.Module]:
+    """What `states` leaves out of a stack."""
+    if not numbers:
+        return []
+    return [backbone.norm, *([] if backbone.config.shared else list(backbone.blocks)[max(numbers) :])]
 
 
 def _numbers(layers: tuple[int, ...], depth: int, *, least: int = 0) -> tuple[int, ...]:

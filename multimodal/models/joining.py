@@ -116,6 +116,11 @@ def _with_token(tokenizer: TextTokenizer, token: str, template: str | None) -> T
     copy.add_special_tokens([AddedToken(token, special=True, normalized=False)])  # once, also if it is there already
     special = settings.special
     special = replace(special, extra=tuple(dict.fromkeys((*special.extra, token))))
+    if template is not None and "{" not in template:
+        raise ArgumentError(
+            f"template is {template!r}, which is no Jinja source; give the text of a chat template, or none for the "
+            "tokenizer's own, or else Vicuna's."
+        )
     template = template or settings.chat_template or VICUNA
     found = TextTokenizer(copy, replace(settings, special=special, chat_template=template))
     chat_text(found, chat_of([{"role": "user", "content": f"{token}\n?"}], [None]), token)  # or it cannot be asked

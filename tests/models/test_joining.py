@@ -108,9 +108,10 @@ def test_templates():
     assert join(tiny_models.vit(), language(own)).tokenizer.chat_template == own
     given = own.replace("<assistant>", "|")
     assert join(tiny_models.vit(), language(own), template=given).tokenizer.chat_template == given
-    for bad in ("vicuna", "{% for m in messages %}{{ m.role }}{% endfor %}"):
-        with pytest.raises(ArgumentError, match="the chat template left 0 places"):
-            join(tiny_models.vit(), language(), template=bad)
+    with pytest.raises(ArgumentError, match="the chat template left 0 places"):
+        join(tiny_models.vit(), language(), template="{% for m in messages %}{{ m.role }}{% endfor %}")
+    with pytest.raises(ArgumentError, match=r"template is 'vicuna.jinja', which is no Jinja source"):
+        join(tiny_models.vit(), language(), template="vicuna.jinja")
 
 
 def test_where_the_parts_came_from_is_kept():
