@@ -137,6 +137,7 @@ def stream_chat(model: Any, chat: Any, *, memory: ChatMemory | None, options: Op
 
     def pieces() -> Iterator[str]:
         ids: list[int] = []
+        begun_to_speak = False
         try:
             while True:
                 with evaluating(model), packed_rows(model.language, model.output_weight):
@@ -144,8 +145,10 @@ def stream_chat(model: Any, chat: Any, *, memory: ChatMemory | None, options: Op
                 if step is None:
                     return
                 ids.append(step.id)
-                if step.text:
-                    yield step.text
+                text = step.text if begun_to_speak else step.text.lstrip()
+                if text:
+                    begun_to_speak = True
+                    yield text
         finally:  # also where nobody listens to the end
             if memory is not None:
                 _remember(memory, model, prompt, begun, ids)

@@ -191,7 +191,9 @@ class VisionLanguageModel(nn.Module):
         several, single = several_chats(chats)
         found = self.complete(several, memory=memory, batch_size=batch_size, **options)
         lists = options.get("n_best") is not None
-        texts = [[one.text for one in answers] if lists else answers[0].text for answers in found]
+        # The space between "ASSISTANT:" and the answer is the template's, not the answer's.
+        several_texts = [[(one.text or "").lstrip() for one in answers] for answers in found]
+        texts = [answers if lists else answers[0] for answers in several_texts]
         return texts[0] if single else texts
 
     def complete(
