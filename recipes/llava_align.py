@@ -10,7 +10,7 @@ Projector --model.projector "{fold: [2, 2]}" makes one token of four; "{latents:
 Hardware  7B: one GPU with 40 GB
 Hours     not yet run
 Expected  not yet run
-Small     python recipes/llava_align.py smoke          drawn scenes, an encoder and a language model of chance weights
+Small     python recipes/llava_align.py smoke          drawn scenes and two small models, half a minute on a CPU
 """
 
 from pathlib import Path
@@ -79,13 +79,13 @@ def _small_talk(folder: Path) -> list[str]:
 SMOKE = Smoke(
     arguments=(
         "--model.layers=[]",
-        "--data.batch_size=16",
+        "--data.batch_size=32",
         "--model.optimizer.lr=0.01",
-        "--trainer.max_epochs=3",
+        "--trainer.max_epochs=1",
     ),
     data=_small_talk,
     metric="val_accuracy",
-    at_least=0.4,
+    at_least=0.33,  # a fresh projector between the same two models: 0.23
 )
 
 if __name__ == "__main__":
