@@ -26,8 +26,11 @@ Scenes    python data/scenes/prepare.py data/scenes/images --train 20000 --quest
           --model.source runs/align/lightning_logs/version_0/model --model.optimizer.lr 1e-3 --trainer.max_epochs 2
           --trainer.default_root_dir runs/scenes
 Hardware  7B with adapters: one GPU with 48 GB
-Hours     not yet run
-Expected  not yet run
+Hours     scenes, one thread of a busy machine: 0.14 the encoder, 0.08 the language model, 0.05 and 0.34 the two stages
+          (of one epoch, not two); 7B: not yet run
+Expected  scenes, after one epoch: 76.3% of 1,936 questions of the validation split, 10.2% with blank images, 24.4% with
+          those of other scenes. By kind: size, place 100%, count 96%, relation 92%, shape 88%, colour 64%, and yes or
+          no still at chance (50%). Of combinations that training never showed: 62.5% of 1,500. 7B: not yet run
 Small     python recipes/llava_instruct.py smoke          questions about drawn scenes, about half a minute on a CPU
 """
 
