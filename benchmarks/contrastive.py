@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from differences import losses_differ
 from harness import Comparison, Step, compare, machine, peak_mib, record, show
 
 LENGTH, END = 77, 49_407  # tokens of a padded caption; id of the end token
@@ -107,11 +108,6 @@ def write_folder(architecture: str, folder: Path) -> str:
         {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
     )
     return str(folder)
-
-
-def losses_differ(ours: Any, theirs: Any) -> float:
-    """Relative difference of the losses of the first step."""
-    return float(abs(ours - theirs) / abs(theirs))
 
 
 def loss_memory(library: str, pairs: int, answers: Any) -> None:

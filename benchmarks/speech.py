@@ -25,24 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from differences import ids_differ, not_alike
 from harness import Comparison, compare, machine, matrix_product_rate, outputs_differ, record, show
 from speech_peers import NEW, convert
 from speech_workloads import SECONDS, forced, recording, windows, write_model, writing
-from torch.nn import functional as F
 
 PEERS = ("openai-whisper", "transformers", "faster-whisper", "ctranslate2")
 WINDOWS = 32  # at a time on a GPU
 SPOKEN = 100  # tokens of half a minute of talk
-
-
-def ids_differ(ours: Any, theirs: Any) -> float:
-    """The part of the new ids that are others."""
-    return float((ours != theirs).mean())
-
-
-def not_alike(ours: Any, theirs: Any) -> float:
-    """1 - the smallest cosine between logits that should be the same."""
-    return 1 - float(F.cosine_similarity(torch.from_numpy(ours), torch.from_numpy(theirs)).min())
 
 
 def writing_tables(folder: Path, rounds: int) -> dict[str, list[Comparison]]:

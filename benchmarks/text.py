@@ -24,24 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from differences import ids_differ, largest, not_alike
 from harness import Comparison, compare, machine, matrix_product_rate, outputs_differ, record, show
 from text_workloads import decoding, encoding, forced, forced_target, quiet, training, translating
-from torch.nn import functional as F
-
-
-def ids_differ(ours: Any, theirs: Any) -> float:
-    """The part of the new ids that are others."""
-    return float((ours != theirs).mean())
-
-
-def largest(ours: Any, theirs: Any) -> float:
-    """Largest difference, relative to the largest value."""
-    return float(abs(ours - theirs).max() / abs(theirs).max())
-
-
-def not_alike(ours: Any, theirs: Any) -> float:
-    """1 - the smallest cosine between vectors (of a document, of logits) that should be the same."""
-    return 1 - float(F.cosine_similarity(torch.from_numpy(ours), torch.from_numpy(theirs)).min())
 
 
 def write_models(root: Path, names: set[str]) -> dict[str, str]:

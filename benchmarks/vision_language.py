@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from differences import ids_differ, not_alike
 from harness import Comparison, compare, machine, matrix_product_rate, outputs_differ, record, show
-from speech import ids_differ, not_alike
 from vision_language_workloads import NEW, answers, first_logits, write_llava
 
 PEERS = ("transformers",)

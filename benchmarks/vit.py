@@ -14,9 +14,9 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from differences import largest, losses_differ, not_alike
 from harness import Comparison, Step, compare, machine, matrix_product_rate, record, show
 from torch.nn import functional as F
 
@@ -93,22 +93,6 @@ def training(
     return step
 
 
-def logits_differ(ours: Any, theirs: Any) -> float:
-    """Largest difference of two batches of logits, relative to the largest of them."""
-    return float(abs(ours - theirs).max() / abs(theirs).max())
-
-
-def not_alike(ours: Any, theirs: Any) -> float:
-    """1 - the smallest cosine between the logits of the same image."""
-    a, b = torch.from_numpy(ours), torch.from_numpy(theirs)
-    return 1 - float(F.cosine_similarity(a, b).min())
-
-
-def losses_differ(ours: Any, theirs: Any) -> float:
-    """Relative difference of the losses of the first step."""
-    return float(abs(ours - theirs) / abs(theirs))
-
-
 def on_cpu(folders: dict[str, str], rounds: int, peak: dict[str, float]) -> dict[str, list[Comparison]]:
     """ViT-S/16 inference at batch 16 and ViT-Ti/16 training at batch 32."""
     small, tiny = "vit_small_patch16_224", "vit_tiny_patch16_224"
@@ -123,7 +107,7 @@ def on_cpu(folders: dict[str, str], rounds: int, peak: dict[str, float]) -> dict
             "ViT-S/16 inference b16",
             ("fp32", inference, {**infer, "library": "ours"}),
             theirs_infer,
-            difference=logits_differ,
+            difference=largest,
             tolerance=1e-4,
             flops=infer_cost,
             peak_flops=peak["float32"],

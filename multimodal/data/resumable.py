@@ -6,7 +6,8 @@ A data module says what its datasets are and how their items become batches; the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule
@@ -117,6 +118,31 @@ class ResumableData(LightningDataModule):
         trainer = self.trainer
         pin = trainer is not None and trainer.strategy.root_device.type == "cuda"
         return ResumableLoader(dataset, order, collate=collate, workers=self.workers, pin_memory=pin)
+
+
+class SplitData(ResumableData, ABC):
+    """Loaders over data in splits: a subclass says which there are, and how one is gone through unchanged."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> Collection[str]:
+        """Which of "train", "val" and "test" there are."""
+
+    @abstractmethod
+    def evaluation_loader(self, split: str) -> ResumableLoader:
+        """Everything in `split`, unchanged."""
+
+    def val_dataloader(self) -> ResumableLoader:
+        """The validation split."""
+        return self.evaluation_loader("val")
+
+    def test_dataloader(self) -> ResumableLoader:
+        """The test split; the validation split where the data have none."""
+        return self.evaluation_loader("test" if "test" in self.parts else "val")
+
+    def predict_dataloader(self) -> ResumableLoader:
+        """The same as for testing."""
+        return self.test_dataloader()
 
 
 def default_workers() -> int:

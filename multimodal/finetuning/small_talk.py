@@ -33,7 +33,7 @@ ROWS = 48  # examples of a step
 
 
 def write_small_talk(folder: Path) -> tuple[Path, Path, Path]:
-    """An image encoder and a language model as folders, and the folder of questions about scenes (their colours apart).
+    """An image encoder and a language model as folders, and the folder of questions about colours in scenes.
 
     The encoder has learned which colours and shapes there are; the language model has read questions and answers
     without the scenes: it knows how to answer, but not what.

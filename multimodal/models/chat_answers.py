@@ -22,8 +22,9 @@ from multimodal.generation.config import GenerationConfig
 from multimodal.generation.continuation import padded, repeats_of
 from multimodal.generation.decoding import generate, stream
 from multimodal.generation.rows import Generated
+from multimodal.models.chat_layout import chat_text, encode_chat, expand, placeholder_token
 from multimodal.models.chat_memory import ChatMemory, ChatPrompt
-from multimodal.models.chat_messages import Chat, chat_text, check_roles, encode_chat, expand, read_chat
+from multimodal.models.chat_messages import Chat, check_roles, read_chat
 from multimodal.models.continuations import Begun, TextContinuation, check_lengths, last_real
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.text_options import Options, settings
@@ -44,25 +45,10 @@ def prompt_of(model: Any, given: Any) -> ChatPrompt:
     check_roles(chat.messages, answered=False)
     check_kinds(model, chat)
     placeholder = model.config.placeholder
-    text = chat_text(tokenizer, chat, placeholder_token(model))
+    text = chat_text(tokenizer, chat, placeholder_token(tokenizer, placeholder))
     seen = tuple(reader.read(source) for source in chat.media)
     ids = expand(encode_chat(tokenizer, text).ids, placeholder, [one.tokens for one in seen])
     return ChatPrompt(tuple(ids), seen, placeholder)
-
-
-def placeholder_token(model: Any) -> str:
-    """The token that stands for an image in the texts of `model`.
-
-    Raises:
-        ArgumentError: the tokenizer has no token of that id.
-    """
-    found = tokenizer_of(model).tokenizer.id_to_token(model.config.placeholder)
-    if found is None:
-        raise ArgumentError(
-            f"The placeholder is {model.config.placeholder}, and the tokenizer has no token with that id; give the "
-            "tokenizer that the model was trained with."
-        )
-    return found
 
 
 def check_kinds(model: Any, chat: Chat) -> None:

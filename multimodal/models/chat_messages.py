@@ -1,9 +1,7 @@
-"""Conversations about images, as people and data give them, to the text that a model reads.
+"""Conversations about images, as people and data give them; chat_layout.py lays them out for a model.
 
 A `Chat` has messages, whose content is a list of parts, and the images (or recordings) that belong to its parts
 {"type": "image"} in their order. In a text, `<image>` stands for one as well.
-
-Axes: t tokens
 """
 
 from __future__ import annotations
@@ -14,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from multimodal.errors import ArgumentError, nearest
-from multimodal.tokenizers.encoded import Encoded
-from multimodal.tokenizers.text import TextTokenizer
 
 ROLES = ("system", "user", "assistant")
 IMAGE, AUDIO = "<image>", "<audio>"  # in the texts of people and data; a model's own placeholder may differ
@@ -104,7 +100,7 @@ def chat_of(messages: Sequence[Mapping[str, Any]], media: Sequence[Any]) -> Chat
     places = sum(part["type"] != "text" and "source" not in part for _, parts in read for part in parts)
     if places != len(media):
         raise ArgumentError(
-            f"The messages have {places} {_many('place', places)} for images ({IMAGE}), and {len(media)} "
+            f"The messages have {places} {many('place', places)} for images ({IMAGE}), and {len(media)} "
             f"{'was' if len(media) == 1 else 'were'} given; they must be as many."
         )
     beside, found, plain = iter(media), [], []
@@ -140,63 +136,6 @@ def check_roles(messages: Sequence[Mapping[str, Any]], *, answered: bool) -> Non
     if not answered and turns[-1:] != ["user"]:
         last = f"ends with the {roles[-1]}'s message" if roles else "is empty"
         raise ArgumentError(f"The conversation {last}; it must end with the user's, which is then answered.")
-
-
-def chat_text(tokenizer: TextTokenizer, chat: Chat, placeholder: str, *, answered: bool = False) -> str:
-    """The conversation as the model was trained to read it, each image as `placeholder`.
-
-    Args:
-        tokenizer: with a chat template. One that asks for the types of parts is given them, another plain texts.
-        chat: the conversation.
-        placeholder: the token that stands for an image.
-        answered: whether it is complete; else the assistant's turn is opened at its end.
-
-    Raises:
-        ArgumentError: there is no template, or it refuses these messages.
-        DataError: the template is damaged.
-    """
-    takes_parts = re.search(r"""\[\s*['"]type['"]\s*\]|\.type\b""", tokenizer.chat_template or "") is not None
-    messages = [
-        {"role": m["role"], "content": _for_parts(m["content"]) if takes_parts else _joined(m["content"], placeholder)}
-        for m in chat.messages
-    ]
-    text = tokenizer.chat(messages, add_generation_prompt=not answered)
-    placed = text.count(placeholder)
-    if placed != len(chat.media):
-        raise ArgumentError(
-            f"The conversation has {len(chat.media)} {_many('image', len(chat.media))}, and the chat template left "
-            f"{placed} {_many('place', placed)} for them ({placeholder}); use a template of a model that takes images."
-        )
-    return text
-
-
-def encode_chat(tokenizer: TextTokenizer, text: str) -> Encoded:
-    """The tokens of what `chat_text` gave: with the token that begins texts where the template did not write it."""
-    bos = tokenizer.special.bos
-    begins = bos is not None and text.startswith(bos)
-    encoded = tokenizer.encode(text, special=not begins)
-    behind = (
-        next((i for i, special in enumerate(reversed(encoded.special_mask)) if not special), 0) if not begins else 0
-    )
-    count = len(encoded.ids) - behind
-    fields: Any = (field[:count] if isinstance(field, tuple) else field for field in encoded)
-    return Encoded(*fields)
-
-
-def expand(ids: Sequence[int], placeholder: int, tokens: Sequence[int]) -> list[int]:
-    """`ids` with each placeholder as often as its image has `tokens`.
-
-    Raises:
-        ArgumentError: there are more or fewer placeholders than images.
-    """
-    count = sum(id == placeholder for id in ids)
-    if count != len(tokens):
-        raise ArgumentError(
-            f"The text has {count} {_many('place', count)} for images, and {len(tokens)} "
-            f"{'was' if len(tokens) == 1 else 'were'} given."
-        )
-    each = iter(tokens)
-    return [id for one in ids for id in ([one] * next(each) if one == placeholder else [one])]
 
 
 def _is_messages(given: Any) -> bool:
@@ -235,19 +174,6 @@ def _parts(content: Sequence[Any], number: int) -> list[dict[str, Any]]:
     return found
 
 
-def _for_parts(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Parts for a template that writes images and what stands between them and the text itself."""
-    found: list[dict[str, Any]] = []
-    for part in parts:
-        after = bool(found) and found[-1]["type"] != "text"
-        text = part.get("text", "")
-        found.append({**part, "text": text.removeprefix("\n")} if after and text else dict(part))
-    return found
-
-
-def _joined(parts: Sequence[Mapping[str, Any]], placeholder: str) -> str:
-    return "".join(part["text"] if part["type"] == "text" else placeholder for part in parts)
-
-
-def _many(word: str, count: int) -> str:
+def many(word: str, count: int) -> str:
+    """`word` as it stands beside a number."""
     return word if count == 1 else f"{word}s"

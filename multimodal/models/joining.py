@@ -12,7 +12,8 @@ from tokenizers import AddedToken, Tokenizer
 from torch import nn
 
 from multimodal.errors import ArgumentError
-from multimodal.models.chat_messages import AUDIO, IMAGE, chat_of, chat_text
+from multimodal.models.chat_layout import chat_text
+from multimodal.models.chat_messages import AUDIO, IMAGE, chat_of
 from multimodal.models.classifier import Classifier
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.features import AnyFeaturesEncoderConfig, FeaturesConfig

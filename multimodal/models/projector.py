@@ -124,10 +124,9 @@ class PixelShuffleProjector(nn.Module):
     def forward(self, x: Float[Tensor, "n s e"], grid: Grid) -> Float[Tensor, "n t d"]:
         """One token for each group of neighbours in `grid`, row by row."""
         (h, w), (rows, columns) = grid, self.fold
-        x = x.unflatten(1, (h // rows, rows, w // columns, columns)).transpose(
-            2, 3
-        )  # n h/rows w/columns rows columns e
-        return self.mlp(self.norm(x.flatten(3).flatten(1, 2)), grid)
+        x = x.unflatten(1, (h // rows, rows, w // columns, columns))
+        x = x.transpose(2, 3).flatten(3).flatten(1, 2)  # n t (rows columns e)
+        return self.mlp(self.norm(x), grid)
 
 
 AnyProjectorConfig: TypeAlias = (

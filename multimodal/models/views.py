@@ -9,8 +9,10 @@ Axes: n views · k channels · H, W pixels, or mel channels and frames
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
-from multimodal.media import MediaError, read_audio, read_image
+from multimodal.media import MediaError, probe_audio, probe_image, read_audio, read_image
 from multimodal.models.tiles import TilesConfig, length, read_tiles
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
 from multimodal.tokenizers.audio_transform import AudioTransform
@@ -42,11 +44,15 @@ class Seen:
     tokens: int
     size: tuple[int, int] | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for equal content, and for nothing else."""
         content = self.x.contiguous().flatten().view(torch.uint8).numpy()
         return hashlib.blake2b(content.data, digest_size=16).hexdigest() + str((tuple(self.x.shape), self.size))
+
+    def blank(self) -> Seen:
+        """As large, with nothing to see."""
+        return replace(self, x=nothing(self.x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +89,8 @@ class Views:
         return replace(self, x=self.x.pin_memory())
 
     def blank(self) -> Views:
-        """The same number of views with nothing to see: the middle grey of bytes, the mean of spectrograms."""
-        grey = 128 if self.x.dtype == torch.uint8 else 0
-        return replace(self, x=torch.full_like(self.x, grey))
+        """The same number of views with nothing to see."""
+        return replace(self, x=nothing(self.x))
 
     def turned(self) -> Views:
         """Each with the content of the next that looks different and has as many tokens, where there is one."""
@@ -96,6 +101,11 @@ class Views:
             fitting = (parts[j] for j in after if self.sizes[j] == self.sizes[i] and parts[j].shape == part.shape)
             others.append(next((other for other in fitting if not torch.equal(other, part)), part))
         return replace(self, x=torch.cat(others))
+
+
+def nothing(x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:
+    """The middle grey of bytes, or the mean of spectrograms, in the shape of `x` but without its memory."""
+    return x.new_full((1,), 128 if x.dtype == torch.uint8 else 0).expand(x.shape)
 
 
 def check_seconds(seconds: float) -> None:
@@ -135,12 +145,29 @@ class Reader:
         """Whether it takes recordings in the place of images."""
         return isinstance(self.transform, AudioTransform)
 
+    def count(self, source: Any) -> int:
+        """How many tokens `read` would make of it, from the header of its file alone.
+
+        Raises:
+            MediaError: the header cannot be read.
+        """
+        if isinstance(self.transform, AudioTransform):
+            seconds = probe_audio(source).seconds or 0.0
+            check_seconds(seconds)
+            return self.length * max(1, math.ceil(seconds / self.transform.config.seconds))
+        if self.tiles is None:
+            return self.length
+        info = probe_image(source)
+        return length(self.tiles, (info.height, info.width), self.grid, self.transform.config.size)
+
     def read(self, source: Any) -> Seen:
-        """One image or recording, in any form that `media` reads.
+        """One image or recording, in any form that `media` reads; one that was read already, as it is.
 
         Raises:
             MediaError: it cannot be read.
         """
+        if isinstance(source, Seen):
+            return source
         if isinstance(self.transform, AudioTransform):
             return self._heard(self.transform, source)
         if self.tiles is None:

@@ -2,8 +2,8 @@
 
 LLaVA-1.5 and LLaVA-NeXT are configs of this one class, and so is a speech adapter. In the ids of a text a placeholder
 stands for each token of an image; the image's vectors take those places, so any number of images may stand anywhere.
-From messages to ids is in `chat_messages.py`, from ids to answers in `chat_answers.py`, from two trained models to one
-of these in `joining.py`, training in `multimodal/tasks`.
+From messages to ids is in `chat_messages.py` and `chat_layout.py`, from ids to answers in `chat_answers.py`, from two
+trained models to one of these in `joining.py`, training in `multimodal/tasks`.
 
 Axes: b batch · t length, placeholders included · n views · k channels · H, W pixels, or mel channels and frames ·
 i tokens of all images · d model width · v vocabulary

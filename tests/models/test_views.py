@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+import soundfile
 import tiny_sounds
 import torch
 from tiny_vision_language import hearing, picture, seeing
@@ -37,6 +38,23 @@ def test_with_tiles_the_tokens_are_those_that_the_model_makes():
     for size in ((40, 48), (90, 30), (20, 70)):
         found = model.reader.read(picture(size=size))
         assert found.size == size and len(model.encode(Views.of([found]))) == found.tokens
+
+
+@pytest.mark.parametrize("model", [seeing(), seeing(tiles=TILES), hearing()], ids=["one view", "tiles", "sound"])
+def test_headers_tell_how_many_tokens_a_file_becomes(model, tmp_path):
+    file = tmp_path / ("a.wav" if model.reader.hears else "a.png")
+    if model.reader.hears:
+        soundfile.write(file, tiny_sounds.tone(300, 1.3), SAMPLE_RATE)
+    else:
+        picture(0, (30, 90)).save(file)
+    once = model.reader.read(file)
+    assert model.reader.count(file) == once.tokens == len(model.encode(Views.of([once])))
+
+
+def test_what_was_read_is_not_read_again():
+    reader = seeing().reader
+    once = reader.read(picture())
+    assert reader.read(once) is once
 
 
 def test_a_reader_can_be_sent_to_another_process():

@@ -263,3 +263,27 @@ def test_text_alone_gives_the_projector_a_gradient_of_nothing():
     grads = [parameter.grad for parameter in model.projector.parameters()]
     assert all(grad is not None and not grad.any() for grad in grads)
     assert model.language.embedding.words.weight.grad.any()
+
+
+@pytest.mark.parametrize("layers", [(), (-2,), (1, 2), (0,)])
+def test_all_that_is_trained_has_a_part_in_the_loss(layers):
+    """With several processes, a parameter that is waited for and never read ends the training."""
+    model = seeing(layers=layers)
+    task = VisionLanguageTask(model, training=VisionLanguageTrainingConfig(train="everything"))
+    task.training_step(batch_of(model, ([0], "which", "so")), 0).backward()
+    unread = [name for name, one in model.named_parameters() if one.requires_grad and one.grad is None]
+    assert not unread
+    frozen = [name for name, one in model.named_parameters() if not one.requires_grad]
+    assert all(name.startswith("features.encoder.") for name in frozen)
+    assert any(".blocks.1." in name for name in frozen) == (layers in ((-2,), (0,)))
+
+
+def test_a_model_that_does_not_look_is_named_at_the_end(capsys):
+    model = seeing()
+    with torch.no_grad():
+        for parameter in model.projector.parameters():
+            parameter.zero_()  # nothing of an image reaches the language model
+    config = VisionLanguageTrainingConfig(train="projector")
+    blind = VisionLanguageTask(model, training=config, optimizer=OptimizerConfig(lr=1e-12, warmup=0.0))
+    fitted(blind)
+    assert "With blank images the model answers as well" in capsys.readouterr().err

@@ -6,13 +6,10 @@ shown instead looks like what it is asked about.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import torch
 
 from multimodal.data.chat.dataset import Shown
 from multimodal.data.chat.questions import ChatQuestion
@@ -22,20 +19,10 @@ from multimodal.generation.rows import Generated
 from multimodal.media import MediaError
 from multimodal.models.chat_answers import prompt_of
 from multimodal.models.chat_messages import Chat
-from multimodal.models.views import Reader, Seen
+from multimodal.models.views import Seen
 
 TOGETHER = 512  # questions whose images are in memory at a time, and are shuffled among each other
 KEPT = 1 << 30  # bytes of images that several questions of these may share
-
-
-class _Given(Reader):
-    """A reader that also takes what it has read already."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.__dict__.update(vars(reader))
-
-    def read(self, source: Any) -> Seen:
-        return source if isinstance(source, Seen) else super().read(source)
 
 
 @dataclass(eq=False)
@@ -66,12 +53,10 @@ def ask(
         batch_size: questions that go through the model at a time.
         options: of generation.
     """
-    giving = copy.copy(model)  # the same weights; only its reader is another
-    giving.reader = _Given(model.reader)
     found: dict[int, Asked] = {}
     for places in _parts(questions, generator):
-        asked = dict(_read(giving, questions, places, skipped))
-        _answer(giving, list(asked.values()), generator, batch_size, options)
+        asked = dict(_read(model, questions, places, skipped))
+        _answer(model, list(asked.values()), generator, batch_size, options)
         found |= asked
     return [found[place] for place in sorted(found)]
 
@@ -126,7 +111,7 @@ def _answer(
     views = {
         "own": [(one, one.seen) for one in asked],
         "shuffled": [(one, other) for one, other in zip(looking, others, strict=True) if other is not None],
-        "blank": [(one, tuple(map(_blank, one.seen))) for one in looking],
+        "blank": [(one, tuple(each.blank() for each in one.seen)) for one in looking],
     }
     for name, pairs in views.items():
         chats = [Chat(one.question.chat.messages, seen) for one, seen in pairs]
@@ -154,9 +139,3 @@ def _others(asked: Sequence[Asked], longest: int, generator: random.Random) -> l
         found.append(tuple(chosen) if len(chosen) == len(each.seen) else None)
         start = stop
     return found
-
-
-def _blank(seen: Seen) -> Seen:
-    """The middle grey of bytes, the mean of spectrograms; as large, but without the memory."""
-    grey = torch.full((1,), 128 if seen.x.dtype == torch.uint8 else 0, dtype=seen.x.dtype)
-    return replace(seen, x=grey.expand(seen.x.shape))

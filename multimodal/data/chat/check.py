@@ -20,7 +20,7 @@ from multimodal.data.chat.read import read_chats
 from multimodal.data.chat.samples import ChatSample
 from multimodal.data.check_report import Finding, by_severity, left_out
 from multimodal.data.images.samples import Skipped
-from multimodal.data.images.shards import MEMBER, read_bytes
+from multimodal.data.images.shards import source_of
 from multimodal.data.pairs.split import copies
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.loading import load
@@ -120,7 +120,7 @@ def _broken(files: Sequence[str]) -> dict[str, str]:
 
 def _fault(file: str) -> str | None:
     try:
-        source = read_bytes(file) if f".tar{MEMBER}" in file else file
+        source = source_of(file)
         if Path(file).suffix.lower() in AUDIO_SUFFIXES:
             for _ in stream_audio(source, rate=SAMPLE_RATE):
                 pass

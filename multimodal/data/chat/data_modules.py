@@ -7,6 +7,7 @@ reader are those of the model in training. Texts become ids once, at the start, 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -19,14 +20,14 @@ from multimodal.data.chat.samples import ChatSample, ChatSamples, text_of
 from multimodal.data.chat.split import hold_out
 from multimodal.data.images.samples import Skipped
 from multimodal.data.loader import ResumableLoader
-from multimodal.data.resumable import ResumableData
+from multimodal.data.resumable import SplitData
 from multimodal.data.text.sources import report
 from multimodal.errors import ArgumentError, DataError
 
 BLUR = 0.5  # lengths are multiplied by up to exp(0.5), or divided by it, before batches of like length are made
 
 
-class ConversationData(ResumableData):
+class ConversationData(SplitData):
     """Loaders over conversations that were read and split already."""
 
     def __init__(
@@ -93,17 +94,10 @@ class ConversationData(ResumableData):
         lengths = torch.tensor([row.length for row in dataset.rows])
         return self.training(dataset, self._collator(), sizes=(lengths * blurred).round().long().tolist())
 
-    def val_dataloader(self) -> ResumableLoader:
-        """Everything, in an order of chance that is always the same."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> ResumableLoader:
-        """The test split; the validation split where the data have none."""
-        return self.evaluation_loader("test" if "test" in self.samples.splits else "val")
-
-    def predict_dataloader(self) -> ResumableLoader:
-        """The same conversations as for testing."""
-        return self.test_dataloader()
+    @property
+    def parts(self) -> Collection[str]:
+        """The splits that were read."""
+        return self.samples.splits
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every conversation of `split`, in an order of chance that is always the same; `index` tells its place.

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from multimodal.data.chat.prepared import Prepared
 from multimodal.data.chat.targets import expanded, fitted
-from multimodal.data.images.shards import MEMBER, read_bytes
+from multimodal.data.images.shards import source_of
 from multimodal.errors import DataError
 from multimodal.media import MediaError
 from multimodal.models.views import Reader, Seen
@@ -48,7 +48,7 @@ class Shown:
         if path in self.kept:
             return self.kept[path]
         try:
-            seen = self.reader.read(read_bytes(path) if f".tar{MEMBER}" in path else path)
+            seen = self.reader.read(source_of(path))
         except MediaError as error:
             raise MediaError(str(error) if path in str(error) else f"{path}: {error}") from error
         size = seen.x.numel() * seen.x.element_size()

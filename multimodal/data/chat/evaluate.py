@@ -22,7 +22,7 @@ from multimodal.data.chat.samples import ChatSample
 from multimodal.data.images.samples import Skipped
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.metrics import ANSWER_METRICS, Scored, normalize_vqa
-from multimodal.models.chat_messages import chat_text
+from multimodal.models.chat_layout import chat_text, placeholder_token
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.text_options import Options, settings
 
@@ -111,7 +111,7 @@ def _evaluation(
         blind=blind,
         constant=constant,
         word="recording" if model.reader.hears else "image",
-        prompt=chat_text(tokenizer, questions[0].chat, tokenizer.token_of(model.config.placeholder)),
+        prompt=chat_text(tokenizer, questions[0].chat, placeholder_token(tokenizer, model.config.placeholder)),
         template=tokenizer.chat_template or "",
         decoding=decoding,
         answers=tuple(_answered(one, score) for one, score in zip(asked, whole.each, strict=True)),

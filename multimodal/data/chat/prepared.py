@@ -6,7 +6,6 @@ length, headers say it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,12 @@ from typing import Any
 from multimodal.data.chat.samples import ChatSample
 from multimodal.data.chat.targets import Learned, fitted, learned, length
 from multimodal.data.images.samples import Skipped
-from multimodal.data.images.shards import MEMBER, read_bytes
+from multimodal.data.images.shards import source_of
 from multimodal.errors import ArgumentError, DataError
-from multimodal.media import MediaError, probe_audio, probe_image
+from multimodal.media import MediaError
 from multimodal.media.files import shown
-from multimodal.models.tiles import length as tiled_length
-from multimodal.models.views import Reader, check_seconds
+from multimodal.models.views import Reader
 from multimodal.progress import track
-from multimodal.tokenizers.audio_transform import AudioTransform
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +103,10 @@ def _tokens(reader: Reader, path: str, known: dict[str, int | str]) -> int:
         return reader.length
     if path not in known:
         try:
-            known[path] = _probed(reader, path)
+            known[path] = reader.count(source_of(path))
         except (DataError, MediaError) as error:
             known[path] = str(error)
     found = known[path]
     if isinstance(found, str):
         raise MediaError(found)
     return found
-
-
-def _probed(reader: Reader, path: str) -> int:
-    source = read_bytes(path) if f".tar{MEMBER}" in path else path
-    transform, tiles = reader.transform, reader.tiles
-    if isinstance(transform, AudioTransform):
-        seconds = probe_audio(source).seconds or 0.0
-        check_seconds(seconds)
-        return reader.length * max(1, math.ceil(seconds / transform.config.seconds))
-    info = probe_image(source)
-    if tiles is None:
-        return reader.length
-    return tiled_length(tiles, (info.height, info.width), reader.grid, transform.config.size)

@@ -19,7 +19,8 @@ from jaxtyping import Bool, Int32
 
 from multimodal.data.chat.samples import text_of
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.chat_messages import Chat, chat_text, encode_chat, expand
+from multimodal.models.chat_layout import chat_text, encode_chat, expand, placeholder_token
+from multimodal.models.chat_messages import Chat
 from multimodal.tokenizers.text import TextTokenizer
 
 
@@ -46,7 +47,7 @@ def learned(chat: Chat, tokenizer: TextTokenizer, placeholder: int) -> Learned:
         ArgumentError: there is no answer or no template, or the template refuses these messages.
         DataError: the template is damaged, or does not show an answer as it is.
     """
-    text, spans = answer_spans(chat, tokenizer, tokenizer.token_of(placeholder))
+    text, spans = answer_spans(chat, tokenizer, placeholder_token(tokenizer, placeholder))
     encoded = encode_chat(tokenizer, text)
     ids = np.array(encoded.ids, dtype=np.int32)
     starts = np.array([start for start, _ in encoded.offsets], dtype=np.int64)

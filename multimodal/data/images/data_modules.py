@@ -6,6 +6,7 @@ trained, so that validation, prediction and every other process see the same.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,13 @@ from multimodal.data.images.read import read_labeled_images
 from multimodal.data.images.samples import LabeledImages
 from multimodal.data.images.split import stratified
 from multimodal.data.loader import ResumableLoader
-from multimodal.data.resumable import ResumableData
+from multimodal.data.resumable import SplitData
 from multimodal.data.sounds.augment import SoundAugmentConfig
 from multimodal.errors import DataError
 from multimodal.tokenizers.transforms import AnyTransformConfig
 
 
-class LabeledImageData(ResumableData):
+class LabeledImageData(SplitData):
     """Loaders over images, or recordings, that were read and split already."""
 
     def __init__(
@@ -66,17 +67,10 @@ class LabeledImageData(ResumableData):
         """Shuffled, randomly changed, the incomplete last batch dropped."""
         return self.training(self._dataset("train", self.augment.build(self.transform)), collate)
 
-    def val_dataloader(self) -> ResumableLoader:
-        """In order, as the model will see images at prediction."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> ResumableLoader:
-        """The test split; the validation split where the data have none."""
-        return self.evaluation_loader("test" if "test" in self.images.splits else "val")
-
-    def predict_dataloader(self) -> ResumableLoader:
-        """The same images as for testing."""
-        return self.test_dataloader()
+    @property
+    def parts(self) -> Collection[str]:
+        """The splits that were read."""
+        return self.images.splits
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every image of `split`, in order, unchanged."""

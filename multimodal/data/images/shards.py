@@ -59,6 +59,15 @@ def read_shards(
     return assemble(str(root), rows, skipped, kind)
 
 
+def source_of(path: str) -> str | bytes:
+    """What reads a sample's file: its path, by which errors call it, or the bytes of a member of a shard.
+
+    Raises:
+        DataError: the shard is not there or cannot be read.
+    """
+    return read_bytes(path) if f".tar{MEMBER}" in path else path
+
+
 def read_bytes(path: str) -> bytes:
     """The encoded file at a sample's path, whether a file or a member of a shard. Safe in threads and processes.
 

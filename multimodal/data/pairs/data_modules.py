@@ -7,6 +7,7 @@ tokenizer trained on `texts`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from multimodal.data.images.augment import AugmentConfig
@@ -16,7 +17,7 @@ from multimodal.data.pairs.dataset import PairDataset
 from multimodal.data.pairs.read import read_pairs
 from multimodal.data.pairs.samples import Pair, PairedImages
 from multimodal.data.pairs.split import hold_out
-from multimodal.data.resumable import ResumableData
+from multimodal.data.resumable import SplitData
 from multimodal.data.sounds.augment import SoundAugmentConfig
 from multimodal.data.text.sources import report
 from multimodal.errors import DataError
@@ -24,7 +25,7 @@ from multimodal.errors import DataError
 CLIP_AUGMENT = AugmentConfig(scale=0.9, flip=0.0)  # as CLIP's; a mirrored picture has its left on the right
 
 
-class PairedImageData(ResumableData):
+class PairedImageData(SplitData):
     """Loaders over pairs that were read and split already."""
 
     def __init__(
@@ -72,17 +73,10 @@ class PairedImageData(ResumableData):
         dataset = PairDataset(self._pairs("train"), transform, training=True, seed=self.seed)
         return self.training(dataset, self._captions().build(self.model.tokenizer))
 
-    def val_dataloader(self) -> ResumableLoader:
-        """In order, unchanged, with all captions."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> ResumableLoader:
-        """The test split; the validation split where the data have none."""
-        return self.evaluation_loader("test" if "test" in self.images.splits else "val")
-
-    def predict_dataloader(self) -> ResumableLoader:
-        """The same images as for testing."""
-        return self.test_dataloader()
+    @property
+    def parts(self) -> Collection[str]:
+        """The splits that were read."""
+        return self.images.splits
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every image of `split`, in order, unchanged, with all its captions.

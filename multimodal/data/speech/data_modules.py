@@ -7,12 +7,13 @@ A model from fresh weights has its tokenizer trained on `texts`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from multimodal.data.images.samples import Skipped
 from multimodal.data.loader import ResumableLoader
-from multimodal.data.resumable import ResumableData
+from multimodal.data.resumable import SplitData
 from multimodal.data.speech.augment import WaveAugmentConfig
 from multimodal.data.speech.batches import SpeechCollator
 from multimodal.data.speech.dataset import SpeechDataset
@@ -27,7 +28,7 @@ from multimodal.metrics.normalizers import normalizer
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
 
 
-class RecordedSpeechData(ResumableData):
+class RecordedSpeechData(SplitData):
     """Loaders over speech that was read and split already."""
 
     def __init__(
@@ -101,17 +102,10 @@ class RecordedSpeechData(ResumableData):
             )
         return self.training_in(order, dataset, SpeechCollator(self.model.tokenizer))
 
-    def val_dataloader(self) -> ResumableLoader:
-        """Unchanged, from long clips to short ones."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> ResumableLoader:
-        """The test split; the validation split where the data have none."""
-        return self.evaluation_loader("test" if "test" in self.samples.splits else "val")
-
-    def predict_dataloader(self) -> ResumableLoader:
-        """The same clips as for testing."""
-        return self.test_dataloader()
+    @property
+    def parts(self) -> Collection[str]:
+        """The splits that were read."""
+        return self.samples.splits
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every clip of `split`, unchanged, from long to short; `index` says which it is.

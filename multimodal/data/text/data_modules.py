@@ -10,14 +10,14 @@ Axes: n ids
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from multimodal.data.loader import ResumableLoader
-from multimodal.data.resumable import ResumableData
+from multimodal.data.resumable import ResumableData, SplitData
 from multimodal.data.text.batches import Collate, Ids, Place
 from multimodal.data.text.noise import noise_generator
 from multimodal.data.text.packing import pack
@@ -165,7 +165,7 @@ class LanguageModelData(ResumableData):
         )
 
 
-class TextTaskData(ResumableData):
+class TextTaskData(SplitData):
     """Loaders over samples of any kind: labelled texts, questions, translations."""
 
     def __init__(
@@ -208,17 +208,10 @@ class TextTaskData(ResumableData):
         sizes = [sample.size for sample in samples] if self.by_size else None
         return self.training(TextItems(samples, training=True), self.collate, sizes=sizes)
 
-    def val_dataloader(self) -> ResumableLoader:
-        """In order."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> ResumableLoader:
-        """The test split; the validation split where the data have none."""
-        return self.evaluation_loader("test" if self.splits.get("test") else "val")
-
-    def predict_dataloader(self) -> ResumableLoader:
-        """The same samples as for testing."""
-        return self.test_dataloader()
+    @property
+    def parts(self) -> Collection[str]:
+        """The splits that hold samples."""
+        return [split for split, samples in self.splits.items() if samples]
 
     def evaluation_loader(self, split: str) -> ResumableLoader:
         """Every sample of `split`, in order."""
