@@ -35,10 +35,9 @@ from multimodal.data.images.digits import write_digits
 from multimodal.data.images.read import read_labeled_images
 from multimodal.data.images.samples import IMAGES, SOUNDS
 from multimodal.data.sounds.augment import SoundAugmentConfig
-from multimodal.errors import ArgumentError
 from multimodal.finetuning.frozen_start import freeze_blocks, on_blocks_of
+from multimodal.finetuning.published import published
 from multimodal.finetuning.sound_start import HearingConfig
-from multimodal.hub import load
 from multimodal.models.language_model import LanguageModel
 from multimodal.models.towers import start_by_width
 from multimodal.presets import gpt2
@@ -74,9 +73,7 @@ def frozen_pretrained(
         seed: of the fresh weights and of everything random in a step.
     """
     torch.manual_seed(seed)
-    language = load(source, pretrained=pretrained, device="cpu", dtype="float32")
-    if not isinstance(language, LanguageModel):
-        raise ArgumentError(f"source is {source!r}, a {type(language).__name__}; it must be a language model.")
+    language = published(source, LanguageModel, "'hf:openai-community/gpt2'", name="source", pretrained=pretrained)
     if not pretrained:
         start_by_width(language.backbone, language.config.backbone.dim, language.config.backbone.depth)
     images = ImageTransformConfig(size=(image_size, image_size), resize="squash")
