@@ -3,7 +3,7 @@
 An image is one view of the size that the encoder was trained on, or with tiles several: the whole, and its parts at a
 higher resolution. A recording is cut into windows of the length that the encoder hears, the last one filled up.
 
-Axes: n views · k channels · H, W pixels, or mel channels and frames
+Axes: n views · k channels · H, W pixels, or mel channels and frames · b texts · t their length
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import torch
-from jaxtyping import Num
+from jaxtyping import Bool, Num
 from torch import Tensor
 
 from multimodal.errors import ArgumentError
@@ -92,15 +93,29 @@ class Views:
         """The same number of views with nothing to see."""
         return replace(self, x=nothing(self.x))
 
-    def turned(self) -> Views:
-        """Each with the content of the next that looks different and has as many tokens, where there is one."""
+    def rows(self, placed: Bool[Tensor, "b t"]) -> tuple[int, ...]:
+        """In which row of the texts each stands, where `placed` says which ids are its placeholders."""
+        found = placed.nonzero()[:, 0].tolist()
+        return tuple(found[end - 1] for end in accumulate(self.tokens))
+
+    def turned(self, rows: Sequence[int]) -> tuple[Views, tuple[bool, ...]]:
+        """Each with the content of the next of another conversation that looks different and has as many tokens.
+
+        Args:
+            rows: in which conversation each stands.
+
+        Returns:
+            These views, and which of them show something else now; for the others there is nothing that fits.
+        """
         parts = list(self.x.split(list(self.counts)))
-        others = []
+        found = []
         for i, part in enumerate(parts):
-            after = [*range(i + 1, len(parts)), *range(i)]
+            own = [other for other, row in zip(parts, rows, strict=True) if row == rows[i]]
+            after = (j for j in (*range(i + 1, len(parts)), *range(i)) if rows[j] != rows[i])
             fitting = (parts[j] for j in after if self.sizes[j] == self.sizes[i] and parts[j].shape == part.shape)
-            others.append(next((other for other in fitting if not torch.equal(other, part)), part))
-        return replace(self, x=torch.cat(others))
+            found.append(next((one for one in fitting if not any(torch.equal(one, mine) for mine in own)), None))
+        x = torch.cat([part if other is None else other for part, other in zip(parts, found, strict=True)])
+        return replace(self, x=x), tuple(other is not None for other in found)
 
 
 def nothing(x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:

@@ -54,7 +54,8 @@ class VisionLanguageTask(TrainingTask):
 
     Validation logs the `loss` in nats and the `accuracy` of tokens, and `exact`: the share of conversations of which
     every learned token is the likeliest, so that greedy decoding would give each answer as it stands. `exact_blank` and
-    `exact_turned` are the same with nothing to see, and with the images of other conversations.
+    `exact_turned` are the same with nothing to see, and with the images of other conversations of the batch; what shows
+    nothing does not count there, nor for `exact_turned` what has no other image that fits and looks different.
     """
 
     model: VisionLanguageModel
@@ -136,10 +137,15 @@ class VisionLanguageTask(TrainingTask):
             for name in _BLIND:  # of nothing, so that this process asks for the sums of all as the others do
                 metrics[name].update(hidden.new_empty(0))
             return
-        shown = (batch["ids"] == model.config.placeholder).any(1)  # a text alone needs no eyes
-        for name, others in zip(_BLIND, (views.blank(), views.turned()), strict=True):
-            hidden = model.hidden(batch["ids"], others, keep=batch["keep"])
-            metrics[name].update(self._exact(hidden, targets)[shown].float())
+        placed = batch["ids"] == model.config.placeholder
+        rows = views.rows(placed)
+        turned, others = views.turned(rows)
+        alone = {row for row, other in zip(rows, others, strict=True) if not other}
+        shown = placed.any(1)  # a text alone needs no eyes
+        elsewhere = shown & shown.new_tensor([row not in alone for row in range(len(shown))])
+        for name, seen, counted in zip(_BLIND, (views.blank(), turned), (shown, elsewhere), strict=True):
+            hidden = model.hidden(batch["ids"], seen, keep=batch["keep"])
+            metrics[name].update(self._exact(hidden, targets)[counted].float())
 
     def report(self, metrics: dict[str, Any]) -> dict[str, Tensor]:
         """All that was counted; data without images have no scores of looking elsewhere."""

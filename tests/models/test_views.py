@@ -113,20 +113,36 @@ def test_blank_views_show_nothing():
     assert (heard.blank().x == 0).all() and heard.blank().x.dtype == torch.float32
 
 
-def test_turned_views_are_the_next_that_differs_and_fits():
+def test_rows_of_views_are_those_of_their_placeholders():
+    views = Views.of([seen(1, 3, 4, 4, tokens=2), seen(1, 3, 4, 4, tokens=1), seen(1, 3, 4, 4, tokens=3)])
+    placed = torch.tensor([[0, 1, 1, 0, 1], [0, 0, 0, 0, 0], [1, 1, 0, 1, 0]]).bool()
+    assert views.rows(placed) == (0, 0, 2)
+
+
+def test_turned_views_are_the_next_of_another_text_that_differs_and_fits():
     a, b, c = (seen(1, 3, 4, 4, seed=seed) for seed in range(3))
     large, larger = (seen(2, 3, 4, 4, seed=seed, size=(4, 8)) for seed in (5, 6))
     other_size = seen(2, 3, 4, 4, seed=7, size=(4, 7))
-    turned = Views.of([a, large, b, a, other_size, larger, c]).turned()
+    turned, others = Views.of([a, large, b, a, other_size, larger, c]).turned(range(7))
     found = turned.x.split(list(turned.counts))
     for part, expected in zip(found, (b, larger, a, c, other_size, large, a), strict=True):
         assert torch.equal(part, expected.x)
+    assert others == (True, True, True, True, False, True, True)
+
+
+def test_views_of_the_same_text_are_no_others():
+    a, b, c = (seen(1, 3, 4, 4, seed=seed) for seed in range(3))
+    turned, others = Views.of([a, b, a, c]).turned((0, 0, 1, 2))
+    assert others == (True,) * 4 and torch.equal(turned.x, torch.cat([one.x for one in (c, c, c, a)]))
+    turned, others = Views.of([a, b, b, a]).turned((0, 0, 1, 1))
+    assert others == (False,) * 4 and torch.equal(turned.x, torch.cat([one.x for one in (a, b, b, a)]))
 
 
 def test_a_batch_of_one_image_cannot_be_turned():
     for some in ([seen(1, 3, 4, 4)], [seen(1, 3, 4, 4)] * 3):
         views = Views.of(some)
-        assert torch.equal(views.turned().x, views.x)
+        turned, others = views.turned(range(len(some)))
+        assert torch.equal(turned.x, views.x) and not any(others)
 
 
 def test_what_cannot_be_read(tmp_path):

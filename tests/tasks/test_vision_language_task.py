@@ -199,7 +199,7 @@ def test_scores_with_blank_and_turned_images_are_those_of_plain_loops():
         batch["targets"][row] = IGNORE
         batch["targets"][row, places] = source[row, places].argmax(-1)
     with torch.no_grad():
-        for seen in (views, views.blank(), views.turned()):
+        for seen in (views, views.blank(), views.turned((0, 1, 2, 2, 4))[0]):
             found.append(by_hand(model, batch, seen))
     logprobs = [one for row, _ in found[0] for one in row]
     rights = [one for _, row in found[0] for one in row]
@@ -213,6 +213,32 @@ def test_scores_with_blank_and_turned_images_are_those_of_plain_loops():
     names = ("exact", "exact_blank", "exact_turned")
     assert [scores[name] for name in names] == pytest.approx(exact)
     assert exact[0] >= 3 / 5 and exact[1] >= 2 / 5
+
+
+def test_a_conversation_without_another_image_does_not_count_as_one_that_was_shown_another():
+    model = seeing()
+    found = {}
+    for name, rows in {
+        "one": (([0], "what", "red"),),
+        "copies": (([0], "what", "red"), ([0], "who?", "red"), ([], "hm", "yes")),
+        "its own": (([0, 1], "what", "red"), ([], "hm", "yes")),
+        "some": (([0, 1], "what", "red"), ([0], "who?", "red"), ([0], "why?", "red")),
+    }.items():
+        batch = batch_of(model, *rows)
+        with torch.no_grad():
+            logits = model(batch["ids"], batch["views"], keep=batch["keep"])
+        for row in range(len(rows)):  # every row is right as it is
+            places = (batch["targets"][row] != IGNORE).nonzero()[:1, 0]
+            batch["targets"][row] = IGNORE
+            batch["targets"][row, places] = logits[row, places].argmax(-1)
+        found[name] = counted(VisionLanguageTask(model), batch)
+        assert found[name]["exact"] == 1.0 and "exact_blank" in found[name]
+    assert [name for name, scores in found.items() if "exact_turned" in scores] == ["some"]
+    others = batch["views"].turned((0, 0, 1, 2))[0]
+    assert torch.equal(others.x[0], batch["views"].x[0]), "there is none for the first image of the first row"
+    with torch.no_grad():
+        rights = [all(right) for _, right in by_hand(model, batch, others)]
+    assert found["some"]["exact_turned"] == sum(rights[1:]) / 2
 
 
 def test_data_without_images_has_no_scores_of_looking_elsewhere():
