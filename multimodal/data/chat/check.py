@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.loading import load
 from multimodal.media import AUDIO_SUFFIXES, MediaError, read_image, stream_audio
 from multimodal.models.text_input import tokenizer_of
+from multimodal.models.views import check_seconds
 from multimodal.models.vision_language import VisionLanguageModel
 from multimodal.progress import track
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
@@ -122,8 +124,9 @@ def _fault(file: str) -> str | None:
     try:
         source = source_of(file)
         if Path(file).suffix.lower() in AUDIO_SUFFIXES:
-            for _ in stream_audio(source, rate=SAMPLE_RATE):
-                pass
+            counts = accumulate(len(block) for block in stream_audio(source, rate=SAMPLE_RATE))
+            for samples in counts:
+                check_seconds(samples / SAMPLE_RATE)
         else:
             read_image(source)
     except (MediaError, DataError) as error:

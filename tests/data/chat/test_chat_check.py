@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from chat_sets import picture, talk, write_rows
 from tiny_models import vit
 from tiny_text_models import gpt
@@ -77,6 +79,19 @@ def test_damaged_files(rows, found, tmp_path):
     assert finding.severity == "error"
     assert finding.files == ((str(bad),),)
     assert str(bad) in finding.details[0]
+
+
+def test_recordings_that_are_longer_than_what_is_heard(tmp_path, found, monkeypatch):
+    monkeypatch.setattr("multimodal.models.views.LONGEST", 40.0)
+    rows = []
+    for seconds in (40, 41):  # in pieces of half a minute
+        soundfile.write(tmp_path / f"{seconds}.wav", np.zeros(seconds * 16_000, np.float32), 16_000)
+        rows.append(talk(f"<audio>\n{seconds}?", "yes", audios=f"{seconds}.wav"))
+    long = str(tmp_path / "41.wav")
+    for model in (None, hearing()):
+        finding = found(rows, model=model)["unreadable"]
+        assert finding.severity == "error" and finding.files == ((long,),)
+        assert finding.details[0].startswith(f"{long}: The recording is longer than 40 s")
 
 
 def test_the_same_in_two_splits_or_twice(rows, found, tmp_path):
