@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -216,3 +217,41 @@ def test_what_cannot_be_scored(metric):
         ANSWER_METRICS[metric](["a", "b"], [["a"], []])
     with pytest.raises(ValueError, match=r"wanted\[0\] is 'yes'"):
         ANSWER_METRICS[metric](["yes"], ["yes"])
+
+
+def test_answers_that_belong_together_are_drawn_together():
+    """Each answer three times is no more evidence than once; uneven groups against draws written out."""
+    hits = [number % 3 == 0 for number in range(40)]
+    plain = scored_of(hits)
+    thrice = replace(scored_of([hit for hit in hits for _ in range(3)]), groups=tuple(i // 3 for i in range(120)))
+    assert thrice.figures() == plain.figures()
+    assert width(replace(thrice, groups=None)) < 0.7 * width(thrice)
+    groups = (5, 5, 5, 2, 9, 9, 2, 7, 7, 7)
+    found = replace(scored_of(hits[:10]), groups=groups)
+    members = [[hit for hit, group in zip(hits, groups, strict=False) if group == one] for one in (5, 2, 9, 7)]
+    generator, means = torch.Generator().manual_seed(0), []
+    for _ in range(1000):
+        drawn = [hit for place in torch.randint(4, (4,), generator=generator) for hit in members[place]]
+        means.append(sum(drawn) / len(drawn))
+    expected = torch.tensor(means, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    assert found.figures()["accuracy"].interval == pytest.approx(expected.tolist())
+    assert found.figures()["accuracy"].value == pytest.approx(0.4)
+
+
+def test_of_few_groups_little_is_known():
+    right = replace(scored_of([True] * 12), groups=tuple(i // 6 for i in range(12)))
+    assert right.figures()["accuracy"].interval == scored_of([True] * 2).figures()["accuracy"].interval
+    some, none = (replace(scored_of(hits), groups=(3,) * 4) for hits in ([True, False, True, True], [False] * 4))
+    assert some.figures()["accuracy"].interval == (0.0, 1.0)
+    assert some.above(none).value == 0.75 and some.above(none).interval == (-1.0, 1.0)
+    with pytest.raises(ValueError, match="give answers to the same questions"):
+        some.above(replace(none, groups=None))
+
+
+def scored_of(hits):
+    return exact_scores(["a" if hit else "b" for hit in hits], [["a"]] * len(hits))
+
+
+def width(scored):
+    low, high = scored.figures()["accuracy"].interval
+    return high - low

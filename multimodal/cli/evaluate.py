@@ -1,5 +1,7 @@
 """`multimodal evaluate MODEL DATA`: how well a model answers questions about images, and how well without looking.
 
+Of a conversation every question is asked, after what the data have before it.
+
 The table goes to stdout, or with `--json` everything as one object; `--out` writes that object, every answer included,
 into a file. What casts doubt on a score stands below it.
 """
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--metric", choices=METRICS, default="exact", help="exact (default), vqa (several people), yes-no, caption")
     add("--split", choices=SPLITS, help="which part of the data (default: test, else val, else train)")
     add("--images", type=Path, metavar="FOLDER", help="where the images lie that DATA names (default: beside it)")
-    add("--instruction", metavar="TEXT", help="put behind each question: 'Answer with one word.'")
+    add("--instruction", metavar="TEXT", help="put behind the question that is asked: 'Answer with one word.'")
     add("--system", metavar="TEXT", help="the system message, in place of the conversations' own")
     add("--limit", type=int, metavar="N", help="ask N of the questions, drawn by chance, the same each time")
     add("--out", type=Path, metavar="FILE", help="write everything there as JSON: scores, settings, every answer")

@@ -1,16 +1,19 @@
 """What answers are worth by a metric, with intervals: counts of each sample, and the figures that sums of them give.
 
-Any figure of sums (a mean, F1, BLEU) has a bootstrap interval so. Two runs over the same questions are compared with
-both resampled together, which finds smaller differences than their intervals would.
+Any figure of sums (a mean, F1, BLEU) has a bootstrap interval so. Samples that are alike by their origin, as the
+answers of one conversation are, are drawn as one. Two runs over the same questions are compared with both resampled
+together, which finds smaller differences than their intervals would.
 
-Axes: n samples · k counts that are summed over samples · r resamples
-Refs: bootstrap and paired bootstrap for scores of texts: Koehn, EMNLP 2004
+Axes: n samples · g groups of samples · k counts that are summed over samples · r resamples
+Refs: bootstrap and paired bootstrap for scores of texts: Koehn, EMNLP 2004 · groups: Davison and Hinkley, Bootstrap
+Methods and their Application, 1997, §3.8
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -39,22 +42,24 @@ class Scored:
     metric: str  # id, with a number that counts up when a score may come out in another way: "exact-1"
     each: tuple[float, ...]  # of each sample, in 0..1
     counts: Float[Tensor, "n k"]
-    rates: Callable[[Sums], dict[str, Float[Tensor, " r"]]]  # figures of sums of `counts`
+    rates: Callable[[Sums], dict[str, Float[Tensor, " r"]]]  # figures of sums of `counts`, in 0..1
+    groups: tuple[int, ...] | None = None  # of each sample: those of one are drawn together; None: each is its own
     _known: dict[int, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False)  # resampled, by seed
 
     def figures(self, seed: int = 0) -> dict[str, Figure]:
         """Every figure by name, the score first, with its interval.
 
-        Where all samples are equally right or wrong a bootstrap has no width; the interval is Wilson's then.
+        Where all samples are equally right or wrong a bootstrap has no width; the interval is Wilson's then, of as many
+        samples as there are groups. One group says nothing of others: all is possible.
         """
         whole, drawn = self.rates(self.counts.sum(0)[None]), self._drawn(seed)
-        same = len(set(self.each)) == 1 and self.each[0] in (0, 1)
+        same, n = len(set(self.each)) == 1 and self.each[0] in (0, 1), len(self._units)
         found = {}
         for name, value in whole.items():
-            right = round(float(value) * len(self.each))
-            interval = (
-                wilson_interval(right, len(self.each)) if same and float(value) in (0, 1) else _middle(drawn[name])
-            )
+            if same and float(value) in (0, 1):
+                interval = wilson_interval(round(float(value)) * n, n)
+            else:
+                interval = _middle(drawn[name]) if n > 1 else (0.0, 1.0)
             found[name] = Figure(value=float(value), interval=interval)
         return found
 
@@ -62,9 +67,9 @@ class Scored:
         """How far the score lies above that of `other` answers to the same questions; both are resampled together.
 
         Raises:
-            ValueError: other questions, or another metric.
+            ValueError: other questions, other groups of them, or another metric.
         """
-        if (self.metric, len(self.each)) != (other.metric, len(other.each)):
+        if (self.metric, len(self.each), self.groups) != (other.metric, len(other.each), other.groups):
             ours, theirs = f"{len(self.each)} by {self.metric}", f"{len(other.each)} by {other.metric}"
             raise ValueError(f"{ours} cannot be compared with {theirs}: give answers to the same questions.")
         whole, drawn = [], []
@@ -72,14 +77,24 @@ class Scored:
             name, value = next(iter(one.rates(one.counts.sum(0)[None]).items()))
             whole.append(float(value))
             drawn.append(one._drawn(seed)[name])
-        return Figure(value=whole[0] - whole[1], interval=_middle(drawn[0] - drawn[1]))
+        interval = _middle(drawn[0] - drawn[1]) if len(self._units) > 1 else (-1.0, 1.0)
+        return Figure(value=whole[0] - whole[1], interval=interval)
+
+    @cached_property
+    def _units(self) -> Float[Tensor, "g k"]:
+        """The counts of each group: what is drawn."""
+        if self.groups is None:
+            return self.counts
+        places = {group: place for place, group in enumerate(dict.fromkeys(self.groups))}
+        index = torch.tensor([places[group] for group in self.groups])
+        return self.counts.new_zeros(len(places), self.counts.shape[1]).index_add(0, index, self.counts)
 
     def _drawn(self, seed: int) -> dict[str, Float[Tensor, " r"]]:
-        """The figures of resampled samples; the same samples for everything of this size and seed."""
+        """The figures of resampled groups; the same ones for everything of this size and seed."""
         if seed not in self._known:
-            generator, n = torch.Generator().manual_seed(seed), len(self.counts)
+            generator, n = torch.Generator().manual_seed(seed), len(self._units)
             drawn = (torch.randint(n, (n,), generator=generator) for _ in range(RESAMPLES))
-            self._known[seed] = self.rates(torch.stack([self.counts[places].sum(0) for places in drawn]))
+            self._known[seed] = self.rates(torch.stack([self._units[places].sum(0) for places in drawn]))
         return self._known[seed]
 
 

@@ -66,6 +66,20 @@ def test_json_and_another_split(folder, data, capsys, tmp_path):
     assert found["n"] == 3 and found["split"] == "train" and found["metric"] == "exact-1"
 
 
+def test_every_question_of_a_conversation_is_asked(folder, data, capsys, tmp_path):
+    row = json.loads(data.read_text().splitlines()[0])
+    more = [("user", "Is it more?"), ("assistant", "yes")]
+    row["messages"] += [{"role": role, "content": text} for role, text in more]
+    data.write_text(f"{json.dumps(row)}\n")
+    out, _ = run(capsys, folder, data, "--images", tmp_path / "pictures", "--json", *SHORT)
+    found = json.loads(out)
+    assert (found["n"], found["groups"]) == (2, 1)
+    assert [(one["turn"], one["question"], one["wanted"]) for one in found["answers"]] == [
+        (1, "Is it 0?", ["no"]),
+        (2, "Is it more?", ["yes"]),
+    ]
+
+
 def test_the_metrics_are_those_there_are():
     assert set(evaluate.METRICS) == set(ANSWER_METRICS)
 

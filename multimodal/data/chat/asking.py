@@ -1,7 +1,7 @@
 """Questions to a model's answers: to their own images, to those of other questions, and to blank ones.
 
 Images are read once for all three, some hundred questions at a time, and are shuffled among these: what a model is
-shown instead looks like what it is asked about.
+shown instead looks like what it is asked about. In place of an image all questions about it are shown the same other.
 """
 
 from __future__ import annotations
@@ -64,21 +64,17 @@ def ask(
 def _parts(questions: Sequence[ChatQuestion], generator: random.Random) -> Iterator[list[int]]:
     """Places of questions that are asked together, in chance order, since data may be sorted by their answers.
 
-    Those about the same images stay together, which then are read once.
+    Those of one conversation and those about the same images stay together: these then are read once.
     """
-    about: dict[tuple[Any, ...], list[int]] = {}
+    about: dict[int, list[int]] = {}
     for place, question in enumerate(questions):
-        about.setdefault(tuple(map(_name, question.chat.media)) or (place,), []).append(place)
+        about.setdefault(question.group, []).append(place)
     groups = list(about.values())
     generator.shuffle(groups)
     order = [place for group in groups for place in group]
     count = -(-len(order) // TOGETHER)
     for number in range(count):
         yield order[number * len(order) // count : (number + 1) * len(order) // count]
-
-
-def _name(source: Any) -> Any:
-    return source if isinstance(source, str) else id(source)
 
 
 def _read(
@@ -121,21 +117,27 @@ def _answer(
 
 
 def _others(asked: Sequence[Asked], longest: int, generator: random.Random) -> list[tuple[Seen, ...] | None]:
-    """For each question images of others that look different and fit; None where there are none."""
-    pool = [one for each in asked for one in each.seen]
+    """For each question images of other conversations that look different and fit; None where there are none."""
+    groups: dict[int, list[Asked]] = {}
+    for one in asked:
+        groups.setdefault(one.question.group, []).append(one)
+    whole = {group: max((one.seen for one in members), key=len) for group, members in groups.items()}
+    pool = [one for seen in whole.values() for one in seen]
     keys = [one.key for one in pool]
     turned = generator.sample(range(len(pool)), len(pool))
-    found: list[tuple[Seen, ...] | None] = []
+    instead: dict[int, list[Seen]] = {}
     start = 0
-    for each in asked:
-        stop = start + len(each.seen)
-        own, room, chosen = set(keys[start:stop]), longest - 1 - each.length, []
+    for group, seen in whole.items():
+        stop = start + len(seen)
+        own, room, chosen = set(keys[start:stop]), longest - 1 - max(one.length for one in groups[group]), []
         for slot in range(start, stop):
             candidates = (turned[(slot + step) % len(pool)] for step in range(len(pool)))
             fit = (i for i in candidates if keys[i] not in own and pool[i].tokens - pool[slot].tokens <= room)
-            if (other := next(fit, None)) is not None:
-                chosen.append(pool[other])
-                room -= pool[other].tokens - pool[slot].tokens
-        found.append(tuple(chosen) if len(chosen) == len(each.seen) else None)
+            if (other := next(fit, None)) is None:
+                break
+            chosen.append(pool[other])
+            room -= pool[other].tokens - pool[slot].tokens
+        instead[group] = chosen
         start = stop
-    return found
+    chosen = ((len(one.seen), instead[one.question.group]) for one in asked)
+    return [tuple(others[:count]) if count <= len(others) else None for count, others in chosen]

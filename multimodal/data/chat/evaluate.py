@@ -1,10 +1,12 @@
 """`evaluate_chat`: how well a model answers, and how well it would without looking.
 
-Each question is asked three times: with its own images, with those of another question, and with blank ones. A model
-that is as good without looking has learned what people ask, not to see (the blindness test; compare the balanced pairs
-of VQA v2). With recordings in place of images all is the same.
+Each question is asked three times: with its own images, with those of another conversation, and with blank ones. A
+model that is as good without looking has learned what people ask, not to see (the blindness test; compare the balanced
+pairs of VQA v2). With recordings in place of images all is the same.
 
-Refs: arXiv:1612.00837 (questions that can be answered unseen)
+Before a question stands what the data have before it, right answers included, whatever the model said to these.
+
+Refs: arXiv:1612.00837 (questions that can be answered unseen) · arXiv:2411.00640 (questions that belong together)
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 from multimodal.config import to_plain
@@ -42,13 +45,13 @@ def evaluate_chat(
     skipped: Sequence[Skipped] = (),
     **options: Unpack[Options],
 ) -> Evaluation:
-    """Ask `model` the last question of each conversation, and score what it says.
+    """Ask `model` every question of each conversation that is answered there, and score what it says.
 
     Args:
         model: a `VisionLanguageModel` with a tokenizer.
-        samples: conversations; those that differ in the last answer alone are one question with several right answers.
+        samples: conversations; those that are the same up to an answer ask one question with several right answers.
         metric: "exact", "vqa", "yes-no" or "caption"; see `metrics.answers`.
-        instruction: is put behind each question: "Answer with one word."
+        instruction: is put behind the question that is asked: "Answer with one word."
         system: a system message, in place of the conversations' own.
         limit: ask so many of the questions, drawn by `seed`; None: all.
         batch_size: questions that go through the model at a time.
@@ -110,6 +113,7 @@ def _evaluation(
         figures=whole.figures(),
         blind=blind,
         constant=constant,
+        groups=len({one.group for one in questions}),
         word="recording" if model.reader.hears else "image",
         prompt=chat_text(tokenizer, questions[0].chat, placeholder_token(tokenizer, model.config.placeholder)),
         template=tokenizer.chat_template or "",
@@ -122,6 +126,8 @@ def _evaluation(
 
 def _notes(asked: Sequence[Asked], skipped: Sequence[Skipped]) -> Iterator[str]:
     """What else a reader of the scores must know."""
+    if len({one.question.group for one in asked}) == 1:
+        yield "All questions are of one conversation, or about the same: what the score is for others nobody can say."
     if not any(one.seen for one in asked):
         yield "No question shows anything, so nothing is said of whether the model looks."
     if alone := sum(bool(one.seen) and "shuffled" not in one.answers for one in asked):
@@ -137,6 +143,7 @@ def _answered(one: Asked, score: float) -> Answered:
     texts = {name: answer.text or "" for name, answer in one.answers.items()}
     return Answered(
         where=one.question.where,
+        turn=one.question.turn,
         question=one.question.text,
         media=tuple(str(source) for source in one.question.chat.media),
         wanted=one.question.wanted,
@@ -153,7 +160,8 @@ def _scored(metric: str, asked: Sequence[Asked], name: str) -> Scored:
 
 def _against(metric: str, answers: Sequence[str], questions: Sequence[ChatQuestion]) -> Scored:
     try:
-        return ANSWER_METRICS[metric](answers, [one.wanted for one in questions])
+        found = ANSWER_METRICS[metric](answers, [one.wanted for one in questions])
+        return replace(found, groups=tuple(one.group for one in questions))
     except ValueError as error:
         raise ArgumentError(f"The metric {metric!r} cannot score these data: {error}") from error
 

@@ -28,6 +28,7 @@ class Answered:
     """One question and what became of it."""
 
     where: str
+    turn: int  # from 1: which of the conversation's questions it is
     question: str
     media: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -56,6 +57,7 @@ class Evaluation:
         blind: the same with the images "shuffled" among the questions, and with "blank" ones; empty where there are
             no images.
         constant: what the commonest right answer, given to every question, reaches, under that answer.
+        groups: conversations, those about the same images as one: what is drawn for the intervals.
         word: what is looked at: "image" or "recording".
         prompt: the first question as the model reads it.
         template: the chat template, in full.
@@ -69,6 +71,7 @@ class Evaluation:
     figures: dict[str, Figure]
     blind: dict[str, Beside]
     constant: dict[str, Beside]
+    groups: int
     word: str
     prompt: str
     template: str
@@ -91,6 +94,8 @@ class Evaluation:
     def warnings(self) -> tuple[str, ...]:
         """Sentences that say why the score may mean less than it seems."""
         found = []
+        if self.groups == 1:  # of which nothing follows
+            return self.notes
         for name, one in self.blind.items():
             if one.lead.interval[0] <= 0:
                 told = _compared(f"with {name} {self.word}s", one)
@@ -107,6 +112,7 @@ class Evaluation:
         return {
             "metric": self.metric,
             "n": self.n,
+            "groups": self.groups,
             "score": self.score,
             "interval": next(iter(self.figures.values())).interval,
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
@@ -157,7 +163,10 @@ class Evaluation:
         from rich.text import Text
 
         count = f"{self.n:,} question{'s' if self.n != 1 else ''}"
-        yield Text(f"{count}, {self.metric}; in parentheses the 95% interval of a bootstrap over the questions")
+        drawn = "the questions"
+        if self.groups < self.n:
+            drawn = f"{self.groups:,} conversations, those about the same {self.word}s together"
+        yield Text(f"{count}, {self.metric}; in parentheses the 95% interval of a bootstrap over {drawn}")
         beside = {**self.blind, **{f"always {answer!r}": one for answer, one in self.constant.items()}}
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("", f"own {self.word}s", *beside):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -131,20 +132,25 @@ def test_every_question_gets_another_image_once_each_where_possible(coloured):
 def test_shuffled_images_fit_where_they_are_put():
     """Of an image with more tokens there is no room; one of the same content is no other."""
 
-    def asked(values, tokens, length):
+    def asked(values, tokens, length, group):
         x = (torch.full((1, 3, 2, 2), value, dtype=torch.uint8) for value in values)
-        question = ChatQuestion(chat_of([{"role": "user", "content": "?"}], ()), ("x",), "here")
+        question = ChatQuestion(chat_of([{"role": "user", "content": "?"}], ()), ("x",), "here", 1, group)
         return Asked(question, tuple(map(Seen, x, tokens)), length)
 
-    both = [asked([1], [4], 18), asked([2], [9], 19), asked([3, 4], [4, 4], 12)]
+    both = [asked([1], [4], 18, 0), asked([2], [9], 19, 1), asked([3, 4], [4, 4], 12, 2)]
     for seed in range(5):
         one, two, three = asking._others(both, 20, random.Random(seed))
         assert one[0].tokens == 4 and one[0].x[0, 0, 0, 0] in (3, 4)
         assert two[0].tokens == 4
         assert [int(x.x[0, 0, 0, 0]) for x in three] and not {int(x.x[0, 0, 0, 0]) for x in three} & {3, 4}
         assert sum(x.tokens for x in three) - 8 <= 7
-    same = [asked([5], [4], 8), asked([5], [4], 8)]
+    same = [asked([5], [4], 8, 0), asked([5], [4], 8, 1)]
     assert asking._others(same, 20, random.Random(0)) == [None, None]
+    turns = [asked([1], [4], 6, 0), asked([1, 2], [4, 4], 12, 0), asked([3], [4], 7, 1), asked([3], [4], 9, 1)]
+    for seed in range(5):
+        first, second, third, fourth = asking._others(turns, 20, random.Random(seed))
+        assert first[0] is second[0] and [x.x[0, 0, 0, 0] for x in second] == [3, 3]
+        assert third == fourth and third[0].x[0, 0, 0, 0] in (1, 2)
 
 
 def test_answers_do_not_depend_on_what_is_asked_together(coloured, monkeypatch):
@@ -189,25 +195,30 @@ def test_a_model_that_hears(tmp_path):
     assert found.word == "recording" and found.n == 2 and set(found.blind) == {"shuffled", "blank"}
 
 
-def test_the_last_answer_counts_and_what_came_before_is_said():
+def test_every_answer_counts_and_what_came_before_is_said_as_it_stands():
     talk = sample(["a.png"], "how many?", "two", "which colour?", "red", "thanks", where="row 3", system="be brief")
-    (one,) = questions_of([talk])
-    assert one.text == "which colour?" and one.wanted == ("red",) and one.where == "row 3"
-    assert [message["role"] for message in one.chat.messages] == ["system", "user", "assistant", "user"]
-    (told,) = questions_of([talk], instruction="One word.", system="be kind")
-    assert told.text == "which colour?\nOne word."
-    assert told.chat.messages[0]["content"] == [{"type": "text", "text": "be kind"}]
-    assert len(told.chat.messages) == 4 and told.chat.media == ("a.png",)
+    first, second = questions_of([talk])
+    assert (first.text, first.wanted, first.turn) == ("how many?", ("two",), 1)
+    assert (second.text, second.wanted, second.turn) == ("which colour?", ("red",), 2)
+    assert first.where == second.where == "row 3" and first.group == second.group
+    assert list(second.chat.messages) == list(talk.chat.messages[:4]), "with the answer that is wanted there"
+    assert list(first.chat.messages) == list(talk.chat.messages[:2])
+    first, second = questions_of([talk], instruction="One word.", system="be kind")
+    assert (first.text, second.text) == ("how many?\nOne word.", "which colour?\nOne word.")
+    assert second.chat.messages[0]["content"] == [{"type": "text", "text": "be kind"}]
+    assert len(second.chat.messages) == 4 and second.chat.messages[1] == talk.chat.messages[1]
+    assert first.chat.media == second.chat.media == ("a.png",)
     assert questions_of([sample([], "a", "b")], system="s")[0].chat.messages[0]["role"] == "system"
     later = chat_of(
         [
             {"role": "user", "content": "hi"},
             {"role": "assistant", "content": "hello"},
             {"role": "user", "content": "<image>\nand this?"},
+            {"role": "assistant", "content": "a b"},
         ],
         ["b.png"],
     )
-    assert questions_of([ChatSample(later, "here")])[0].chat.media == ()
+    assert [one.chat.media for one in questions_of([ChatSample(later, "here")])] == [(), ("b.png",)]
 
 
 def test_answers_of_several_people_are_one_question():
@@ -215,6 +226,91 @@ def test_answers_of_several_people_are_one_question():
     others = [sample(["b.png"], "colour?", "blue"), sample(["a.png"], "shape?", "round")]
     found = questions_of([several[0], others[0], several[1], others[1], several[2]])
     assert [one.wanted for one in found] == [("red", "dark red", "red"), ("blue",), ("round",)]
+    again = questions_of([sample(["a.png"], "colour?", "red", "sure?", answer) for answer in ("yes", "no")])
+    assert [(one.turn, one.wanted) for one in again] == [(1, ("red", "red")), (2, ("yes", "no"))]
+
+
+def test_questions_of_one_conversation_and_about_the_same_images_belong_together():
+    talks = [
+        sample(["a.png"], "colour?", "red", "shape?", "round"),
+        sample(["b.png"], "colour?", "red"),
+        sample(["a.png"], "size?", "large"),
+        sample([], "hi", "hello", "who?", "me"),
+        sample([], "hi", "hello", "where?", "here"),
+        sample([], "hi", "hello", "where?", "there"),
+        sample(["a.png", "b.png"], "same?", "no"),
+    ]
+    found = {(one.text, one.chat.media): one.group for one in questions_of(talks)}
+    a, b = ("a.png",), ("b.png",)
+    assert found["colour?", a] == found["shape?", a] == found["size?", a]
+    assert found["hi", ()] == found["who?", ()]
+    assert len({found["colour?", a], found["colour?", b], found["hi", ()], found["where?", ()]}) == 4
+    assert found["same?", (*a, *b)] not in (found["colour?", a], found["colour?", b])
+
+
+class Talking(Looking):
+    """Says in a second turn what the conversation has as the first answer."""
+
+    def says(self, chat):
+        return chat.messages[1]["content"][0]["text"] if len(chat.messages) > 2 else super().says(chat)
+
+
+def test_a_conversation_is_asked_turn_by_turn(coloured):
+    talks = [
+        sample(
+            one.media, "Which colour?", one.answers[0], "Really?", "red" if number % 2 else one.answers[0], where="w"
+        )
+        for number, one in enumerate(coloured)
+    ]
+    model = acting(Talking)
+    found = evaluate_chat(model, talks)
+    assert found.n == 60 and found.groups == 30 and [one.turn for one in found.answers] == [1, 2] * 30
+    scores = [one.score for one in found.answers]
+    assert all(scores[::2]) and [bool(one) for one in scores[1::2]] == [
+        number % 2 == 0 or number < 10 for number in range(30)
+    ]
+    for first, second in zip(found.answers[::2], found.answers[1::2], strict=True):
+        assert second.blind["blank"] == first.wanted[0], "what was said before is that of the data"
+    own, shuffled, _ = model.asked
+    assert own[::2] == own[1::2]
+    assert all(one is other for (one,), (other,) in zip(shuffled[::2], shuffled[1::2], strict=True))
+    wanted = [one.wanted for one in found.answers]
+    expected = replace(
+        exact_scores([one.answer for one in found.answers], wanted), groups=tuple(i // 2 for i in range(60))
+    )
+    assert found.figures == expected.figures()
+    assert "60 questions, exact-1; in parentheses the 95% interval of a bootstrap over 30 conversations" in str(found)
+    plain = found.plain()
+    assert (plain["n"], plain["groups"], plain["answers"][1]["turn"]) == (60, 30, 2)
+
+
+def test_one_conversation_says_nothing_of_others(coloured):
+    found = evaluate_chat(acting(Looking), [sample(coloured[0].media, "Which?", "red", "And?", "green", "So?", "red")])
+    assert found.n == 3 and found.groups == 1 and found.figures["accuracy"].interval == (0.0, 1.0)
+    assert found.blind["blank"].lead.interval == (-1.0, 1.0)
+    assert found.warnings[0].startswith("All questions are of one conversation, or about the same: what the score is")
+    assert not any("without looking" in sentence for sentence in found.warnings)
+
+
+def test_the_turns_of_a_conversation_go_together_and_their_image_is_encoded_once(tmp_path):
+    talks = []
+    for seed in range(3):
+        picture(seed).save(path := tmp_path / f"{seed}.png")
+        talks.append(sample([str(path)], "what is it", "a cat", "where?", "here", "why?", "so"))
+    model, encoded = seeing(), []
+    encode = model.encode
+    model.encode = lambda views: (encoded.append(len(views.x)), encode(views))[1]
+    found = evaluate_chat(model, talks, max_new_tokens=4)
+    assert sum(encoded) == 3 + 3 + 1, (
+        "of three conversations as they are, with each other's images, and with the one blank"
+    )
+    model.encode = encode
+    messages = []
+    for number, (question, answer) in enumerate((("what is it", "a cat"), ("where?", "here"), ("why?", "so"))):
+        image = [{"type": "image", "image": tmp_path / "0.png"}] if number == 0 else []
+        messages.append({"role": "user", "content": [*image, {"type": "text", "text": question}]})
+        assert found.answers[number].answer == model.chat(messages, max_new_tokens=4)
+        messages.append({"role": "assistant", "content": answer})
 
 
 def test_what_cannot_be_asked_is_named_and_left_out(coloured, tmp_path):
