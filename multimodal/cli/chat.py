@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     talk = _begin(model, arguments, shown)
     if question is None:
         return _talk(talk, model, arguments, options, shown)
-    _answer(talk, question, shown, options, as_json=arguments.json)
+    _answer(talk, question, options, as_json=arguments.json)
     return 0
 
 
@@ -93,13 +93,11 @@ def _begin(model: Any, arguments: argparse.Namespace, shown: Sequence[Path]) -> 
     return talk
 
 
-def _answer(
-    talk: Talk, question: str, shown: Sequence[Path], options: dict[str, Any], *, as_json: bool = False
-) -> None:
+def _answer(talk: Talk, question: str, options: dict[str, Any], *, as_json: bool = False) -> None:
     """Print what the model answers: as it comes where that is possible."""
     if as_json:
         record = {
-            "images": [str(path) for path in shown],
+            "images": [str(path) for path in talk.waiting],
             "question": question,
             "answer": talk.ask(question, **options),
         }
@@ -130,25 +128,23 @@ def _talk(talk: Talk, model: Any, arguments: argparse.Namespace, options: dict[s
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  lines can be edited and called back
         print("Ask. " + "; ".join(_COMMANDS.values()) + ".", file=sys.stderr)
-    failed, waiting = False, list(shown)
+    failed = False
     while (line := _line(person)) is not None:
         try:
             if not line.startswith("/"):
-                _answer(talk, line, waiting, options, as_json=arguments.json)
-                waiting = []
+                _answer(talk, line, options, as_json=arguments.json)
             elif line == "/quit":
                 break
             elif line == "/reset":
-                talk, waiting = _begin(model, arguments, shown), list(shown)
+                talk = _begin(model, arguments, shown)
             else:
-                waiting.append(_show(talk, line))
+                _show(talk, line)
         except (ArgumentError, DataError, MediaError) as error:
             failed = True
             print(f"multimodal chat: {error}", file=sys.stderr)
         except KeyboardInterrupt:
             if not person:
                 raise
-            waiting = []
     return int(failed and not person)
 
 
@@ -172,14 +168,12 @@ def _line(person: bool) -> str | None:
             return line
 
 
-def _show(talk: Talk, line: str) -> Path:
-    """Do what the line `/image FILE` says; the file."""
+def _show(talk: Talk, line: str) -> None:
+    """Do what the line `/image FILE` says."""
     command, _, rest = line.partition(" ")
     if command != "/image":
         close = nearest(command, _COMMANDS) or f" There are {', '.join(_COMMANDS)}."
         raise ArgumentError(f"{command} is not a command.{close}")
     if not rest.strip():
         raise ArgumentError("/image needs a file: /image photo.jpg.")
-    path = existing(str(Path(rest.strip().strip("'\"")).expanduser()))
-    talk.show([path])
-    return path
+    talk.show([existing(str(Path(rest.strip().strip("'\"")).expanduser()))])

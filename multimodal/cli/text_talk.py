@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class TextTalk:
     """Questions and answers in words; a question that fails leaves the talk as it was."""
 
+    waiting: Sequence[Any] = ()  # images that the next question shows: never any
+
     def __init__(self, model: LanguageModel, *, system: str | None = None) -> None:
         self.model = model
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system is not None else []

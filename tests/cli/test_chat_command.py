@@ -174,6 +174,26 @@ def test_ctrl_c_ends_an_answer_and_not_the_talk(folder, pictures, capsys, monkey
     assert run(capsys, folder, pictures[0], *SHORT, status=130)[1] == "multimodal chat: Stopped.\n"
 
 
+def test_images_of_a_question_that_ctrl_c_ended_are_those_of_the_next(folder, pictures, capsys, monkeypatch, typed):
+    whole = Conversation.ask
+
+    def ask(self, question, **options):
+        if question == "long":
+            raise KeyboardInterrupt
+        return whole(self, question, **options)
+
+    monkeypatch.setattr(Conversation, "ask", ask)
+    typed("long", f"/image {pictures[1]}", "long", "short", "more", "/reset", "long", "last", person=True)
+    out, _ = run(capsys, folder, pictures[0], "--json", *SHORT)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [(one["question"], one["images"]) for one in records] == [
+        ("short", pictures),
+        ("more", []),
+        ("last", pictures[:1]),
+    ]
+    assert records[0]["answer"] == seeing().chat((pictures, "short"), max_new_tokens=6)
+
+
 def test_a_model_that_hears_is_played_recordings(capsys, tmp_path):
     import numpy as np
     import soundfile

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from types import SimpleNamespace
+
 import pytest
 import tiny_sounds
 import torch
@@ -153,6 +157,60 @@ def test_a_file_that_changes_is_seen_anew(tmp_path):
         first = open_talk.ask("What?", **NEW)
         assert first == said(model, (B, "What?"))
         assert open_talk.ask("Who?", **NEW) == said(model, [asked("What?", B), answered(first), asked("Who?")])
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
+    model, reads = seeing(), []
+    read = model.reader.read
+    path, other, link = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
+    for file, image in ((path, A), (other, B)):
+        image.convert("RGB").save(file.with_suffix(".bmp"), "BMP")
+        file.with_suffix(".bmp").rename(file)  # as many bytes in both
+    link.symlink_to(path)
+    files = (str(path), str(link))
+
+    def counting(source):
+        if str(source) in files:
+            reads.append(str(source))
+        return read(source)
+
+    monkeypatch.setattr(model.reader, "read", counting)
+    settled(monkeypatch, seconds=100)
+    talk = model.conversation([str(path), link])
+    messages = [asked("What?", A, A)]
+    for question in ("Who?", "Why?"):
+        answer = talk.ask(messages[-1]["content"][-1]["text"], **NEW)
+        assert answer == said(model, messages)
+        messages += [answered(answer), asked(question)]
+    assert reads == list(files)
+    stat = path.stat()
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # what shows the change now is that of the inode
+    messages[0] = asked("What?", B, B)
+    assert talk.ask("Why?", **NEW) == said(model, messages)
+    assert reads == [*files, *files]
+    link.unlink()
+    with pytest.raises(MediaError, match=r"c\.png"):
+        talk.ask("So?", **NEW)
+
+
+def test_a_file_that_was_changed_a_moment_ago_is_not_trusted(tmp_path, monkeypatch):
+    """Its time may be the same after the next change, too: clocks of file systems tick slowly."""
+    model, path = seeing(), tmp_path / "a.png"
+    A.save(path)
+    settled(monkeypatch, seconds=1)
+    talk = model.conversation(path)
+    assert talk._known == {}
+    settled(monkeypatch, seconds=-5)
+    assert model.conversation(path)._known == {}
+    settled(monkeypatch, seconds=3)
+    assert list(model.conversation(path)._known) == [str(path)]
+
+
+def settled(monkeypatch, *, seconds):
+    """Let it be `seconds` later."""
+    clock = SimpleNamespace(time_ns=lambda: time.time_ns() + seconds * 10**9)
+    monkeypatch.setattr("multimodal.models.conversation.time", clock)
 
 
 def test_weights_that_change_during_a_talk():
