@@ -26,6 +26,7 @@ from multimodal.models.projector import AnyProjectorConfig, MlpProjectorConfig
 from multimodal.models.tiles import TilesConfig
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
+from multimodal.tokenizers.image_transform import Resize
 
 
 def llava_align(
@@ -34,6 +35,8 @@ def llava_align(
     projector: AnyProjectorConfig | None = None,
     layers: tuple[int, ...] = (-2,),
     class_token: bool = False,
+    image_size: tuple[int, int] | None = None,
+    resize: Resize | None = None,
     tiles: TilesConfig | None = None,
     attention: Literal["causal", "prefix"] = "causal",
     template: str | None = None,
@@ -49,6 +52,8 @@ def llava_align(
         projector: from the encoder's tokens to those of the language model; none: two layers.
         layers: of the encoder that are read; (-2,): before its last block.
         class_token: whether the encoder's class token is read, too.
+        image_size: (height, width) in pixels that the encoder reads; none: as it was trained.
+        resize: how images of other proportions fit: crop, pad or squash; none: as the encoder was trained.
         tiles: cut larger images into several views.
         attention: whether the tokens of an image see each other both ways (prefix).
         template: chat template as Jinja; none: the tokenizer's own, or Vicuna's.
@@ -62,6 +67,8 @@ def llava_align(
         projector=projector or MlpProjectorConfig(),
         layers=layers,
         class_token=class_token,
+        image_size=image_size,
+        resize=resize,
         tiles=tiles,
         attention=attention,
         template=template,

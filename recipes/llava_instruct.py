@@ -45,10 +45,13 @@ from multimodal.finetuning.small_talk import write_small_talk
 from multimodal.finetuning.vision_language_start import aligned, joined
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
+from multimodal.tokenizers.image_transform import Resize
 
 
 def llava_instruct(
     source: str = "hf:llava-hf/llava-1.5-7b-hf",
+    image_size: tuple[int, int] | None = None,
+    resize: Resize | None = None,
     training: VisionLanguageTrainingConfig = VisionLanguageTrainingConfig(train="language"),
     optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5, weight_decay=0.0, warmup=0.03, final_lr=0.0),
     seed: int = 0,
@@ -57,11 +60,13 @@ def llava_instruct(
 
     Args:
         source: what `mm.load` takes: the model folder or the part that llava_align.py wrote, or a published LLaVA.
+        image_size: (height, width) in pixels that the encoder reads; none: as before.
+        resize: how images of other proportions fit: crop, pad or squash; none: as before.
         training: what is trained: the language model, adapters of it, or everything.
         optimizer: AdamW and its schedule.
         seed: of everything random in a step.
     """
-    model, part = aligned(source)
+    model, part = aligned(source, image_size=image_size, resize=resize)
     return VisionLanguageTask(model, training=training, optimizer=optimizer, seed=seed, callbacks=(part,))
 
 

@@ -8,6 +8,7 @@ Refs: LLaVA arXiv:2304.08485 §4.2
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from multimodal.hub.part_saving import save_part
 from multimodal.models.joining import join
 from multimodal.models.language_model import LanguageModel
 from multimodal.models.vision_language import VisionLanguageModel
+from multimodal.tokenizers.image_transform import Resize
+from multimodal.tokenizers.transforms import of_images
 
 PART = "part"  # the folder beside the whole model's
 
@@ -53,7 +56,13 @@ class PartSaver(Callback):
 
 
 def joined(
-    vision: str | Path, language: str | Path, *, seed: int, **options: Any
+    vision: str | Path,
+    language: str | Path,
+    *,
+    seed: int,
+    image_size: tuple[int, int] | None = None,
+    resize: Resize | None = None,
+    **options: Any,
 ) -> tuple[VisionLanguageModel, PartSaver]:
     """The encoder of one model and the language model of another under a fresh projector; and what saves that.
 
@@ -61,27 +70,46 @@ def joined(
         vision: what `mm.load` takes: a model of images or recordings.
         language: what `mm.load` takes: a language model with a tokenizer.
         seed: of the projector's weights.
+        image_size: (height, width) in pixels that the encoder reads; None: as it was trained.
+        resize: how images of other proportions fit; None: as the encoder was trained.
         options: those of `join`.
 
     Raises:
-        ArgumentError: models of another kind, or that do not fit each other.
+        ArgumentError: models of another kind, or that do not fit each other, or a size for a model of sound.
         DataError: one cannot be loaded.
     """
     torch.manual_seed(seed)
     text = published(language, LanguageModel, "'hf:lmsys/vicuna-7b-v1.5'", name="language")
     seen: Any = load(vision, device="cpu", dtype="float32")
     try:
-        return join(seen, text, **options), PartSaver(vision, language)
+        model = join(seen, text, **options)
     except ArgumentError as error:
         raise ArgumentError(f"{vision} and {language} cannot be joined: {error}") from error
+    _read_as(model, image_size, resize)
+    return model, PartSaver(vision, language)
 
 
-def aligned(source: str | Path) -> tuple[VisionLanguageModel, PartSaver]:
+def aligned(
+    source: str | Path, *, image_size: tuple[int, int] | None = None, resize: Resize | None = None
+) -> tuple[VisionLanguageModel, PartSaver]:
     """A joined model to go on from: the model folder or the part that stage 1 wrote, or a published LLaVA.
 
+    Args:
+        source: what `mm.load` takes.
+        image_size: (height, width) in pixels that the encoder reads; None: as before.
+        resize: how images of other proportions fit; None: as before.
+
     Raises:
-        ArgumentError: a model of another kind.
+        ArgumentError: a model of another kind, or of sound and given a size.
         DataError: it cannot be loaded.
     """
     model = published(source, VisionLanguageModel, "'hf:llava-hf/llava-1.5-7b-hf'", name="source")
+    _read_as(model, image_size, resize)
     return model, PartSaver(source, source)
+
+
+def _read_as(model: VisionLanguageModel, image_size: tuple[int, int] | None, resize: Resize | None) -> None:
+    changed = {"size": image_size, "resize": resize}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    if changed:
+        model.read_as(replace(of_images(model.config.transform, "image_size, or resize,"), **changed))

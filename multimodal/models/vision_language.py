@@ -14,7 +14,7 @@ themselves both ways: PaliGemma arXiv:2407.07726 §3.2
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Unpack
 
 import torch
@@ -29,7 +29,7 @@ from multimodal.models.chat_answers import complete_chats, stream_chat
 from multimodal.models.chat_memory import ChatMemory
 from multimodal.models.chat_messages import several_chats
 from multimodal.models.conversation import Conversation
-from multimodal.models.features import FeaturesConfig
+from multimodal.models.features import Features, FeaturesConfig
 from multimodal.models.language_model import LanguageModelConfig
 from multimodal.models.projector import AnyProjectorConfig, LinearProjectorConfig, MlpProjectorConfig
 from multimodal.models.text_options import Options
@@ -90,9 +90,7 @@ class VisionLanguageModel(nn.Module):
         dim = self.language.embedding.words.embedding_dim
         self.projector = config.projector.build(self.features.width, dim)
         self.newline = _newline(config, dim)
-        grid, extra = self.features.grid, self.features.extra
-        length = config.projector.length(grid, extra)
-        self.reader = Reader(config.transform, tiles=config.tiles, length=length, grid=grid)
+        self.reader = _reader(config, self.features)
         self.card: dict[str, Any] = {}  # what is known of the training: data fingerprint, metrics, settings
 
     def forward(
@@ -139,6 +137,16 @@ class VisionLanguageModel(nn.Module):
         tokens = self.language.tokens(words, keep=keep, cache=cache)
         steps = _steps(here, views.tokens) if self.config.attention == "prefix" and views is not None else None
         return self.language.mix(tokens, steps=steps, cache=cache)
+
+    def read_as(self, transform: AnyTransformConfig) -> None:
+        """Read images by another transform from now on, of another size or other proportions; weights stay as they are.
+
+        Raises:
+            ArgumentError: it gives what the encoder does not read.
+        """
+        config = replace(self.config, transform=transform)
+        features = type(self.features)(config.features, self.features.encoder, transform)  # pyright: ignore
+        self.reader, self.features, self.config = _reader(config, features), features, config
 
     def encode(self, views: Views) -> Float[Tensor, "i d"]:
         """The tokens of all images, one after the other, as the language model reads them."""
@@ -224,6 +232,12 @@ class VisionLanguageModel(nn.Module):
                 "This model cuts images into tiles; give what `reader.read` gives, as `Views.of([...])`."
             )
         return Views(images, (1,) * n, (length,) * n, (None,) * n)
+
+
+def _reader(config: VisionLanguageConfig, features: Features) -> Reader:
+    """What makes views of files, and knows how many tokens they will be."""
+    length = config.projector.length(features.grid, features.extra)
+    return Reader(config.transform, tiles=config.tiles, length=length, grid=features.grid)
 
 
 def _newline(config: VisionLanguageConfig, dim: int) -> nn.Parameter | None:

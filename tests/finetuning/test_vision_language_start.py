@@ -56,6 +56,19 @@ def test_a_projector_is_left_behind_and_becomes_the_whole_model_again(bases, tmp
     assert not (tmp_path / "run" / PART / "model.safetensors").exists()
 
 
+def test_images_of_other_proportions_may_be_read_as_they_are(bases, tmp_path):
+    usual, _ = joined(*bases, seed=0, layers=(-1,))
+    height, width = usual.config.transform.size
+    model, part = joined(*bases, seed=0, layers=(-1,), image_size=(height, 2 * width), resize="squash")
+    assert (model.config.transform.size, model.config.transform.resize) == ((height, 2 * width), "squash")
+    assert model.config.transform.mean == usual.config.transform.mean
+    assert model.reader.read(picture()).tokens == 2 * usual.reader.length
+    whole = trained(model, part, tmp_path / "run", train="projector")
+    again = load(tmp_path / "run" / PART, dtype="float32")
+    same(again, whole)
+    assert again.config.transform == model.config.transform
+
+
 def test_adapters_are_left_behind_before_they_become_part_of_the_weights(bases, tmp_path):
     first, _ = joined(*bases, seed=0, layers=(-1,))
     model, part = aligned(save(first, tmp_path / "first"))
