@@ -26,6 +26,7 @@ from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder,
 from multimodal.models.open_clip_towers import OpenClipImageConfig, embedding_width
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.audio import subsampled
+from multimodal.tokenizers.audio_features import standardized
 from multimodal.tokenizers.audio_transform import AudioTransformConfig
 from multimodal.tokenizers.tokens import Tokens
 from multimodal.tokenizers.transforms import AnyTransformConfig
@@ -40,6 +41,7 @@ class FeaturesConfig:
     encoder: AnyFeaturesEncoderConfig
     layers: tuple[int, ...] = ()  # after which blocks, from 1, or from the end (-1: the last), side by side; (): output
     class_token: bool = False  # in front of the patches
+    standardized: bool = False  # each mel channel over its window, as a `CtcRecognizer` hears; filling-up is not heard
 
     def build(self, transform: AnyTransformConfig) -> Features:
         """Fresh `Features` of what `transform` gives.
@@ -47,6 +49,8 @@ class FeaturesConfig:
         Raises:
             ArgumentError: a layer or a class token that the encoder does not have, or an encoder of another input.
         """
+        if self.standardized and not isinstance(self.encoder, AudioEncoderConfig):
+            raise ArgumentError("standardized is True, and the encoder is none of spectrograms: leave it out.")
         if isinstance(self.encoder, OpenClipImageConfig):
             tower = self.encoder.build(embedding_width(self.encoder.architecture))
             return WrappedFeatures(self, tower, transform)
@@ -129,15 +133,21 @@ class AudioFeatures(Features):
             raise ArgumentError("class_token is True, and an encoder of spectrograms has none: leave it out.")
         if not isinstance(transform, AudioTransformConfig):
             raise ArgumentError(f"The encoder reads spectrograms, and {type(transform).__name__} gives images.")
+        if config.standardized and transform.mean != 0:  # with which nobody could tell what is filled up
+            raise ArgumentError(f"standardized is True, and the transform's mean is {transform.mean:g}: make it 0.")
         depth, stem = encoder.config.backbone.depth, encoder.config.stem
         self.width, self.extra = encoder.width * max(1, len(config.layers)), 0
         self.numbers = _numbers(config.layers, depth)
-        frames = torch.tensor([transform.size[1]], device="cpu")
-        self.grid = (1, int(subsampled(frames, stem)))
+        self.grid = (1, int(subsampled(torch.tensor([transform.frames], device="cpu"), stem)))
 
     def forward(self, x: Float[Tensor, "n k H W"]) -> Float[Tensor, "n s e"]:
         """See `Features.forward`."""
-        return states(self.encoder.backbone, self.encoder.stem(x[:, 0], None), self.numbers)
+        mel, keep = x[:, 0], None
+        if self.config.standardized:
+            heard = mel.any(1)  # the transform fills up with zeros
+            keep = heard | ~heard.any(1, keepdim=True)  # of a blank window all
+            mel = standardized(mel, keep)
+        return states(self.encoder.backbone, self.encoder.stem(mel, keep), self.numbers)
 
     @property
     def unread(self) -> list[nn.Module]:
@@ -201,8 +211,7 @@ class WrappedFeatures(Features):
     def _intermediates(self, x: Tensor, asked: list[int] | None, *, first: bool) -> list[tuple[Tensor, Tensor | None]]:
         """After each of the blocks `asked`, from 0, or of all: the maps, and with `first` the tokens before them."""
         norm = not self.config.layers
-        options: dict[str, Any] = {"indices": asked, "stop_early": True, "intermediates_only": True}
-        options["output_fmt"] = "NCHW"
+        options: Any = {"indices": asked, "stop_early": True, "intermediates_only": True, "output_fmt": "NCHW"}
         if isinstance(self.encoder, TimmEncoder) or self._model is not self.encoder.model:
             extra = {"return_prefix_tokens": True} if first else {}
             found = self._model.forward_intermediates(x, norm=norm, **options, **extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tiny_dual_encoders
 import tiny_models
@@ -21,6 +22,8 @@ from multimodal.models.image_encoder import TimmEncoderConfig
 from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.perceiver import PerceiverConfig
 from multimodal.models.perceiver_encoder import PerceiverEncoderConfig
+from multimodal.presets.conformer import conformer
+from multimodal.tokenizers.audio_features import standardized
 from multimodal.tokenizers.audio_transform import AudioTransformConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
@@ -188,6 +191,31 @@ def test_whispers_encoder(layers, frames):
     assert features.grid == (1, (frames + 1) // 2) and features.extra == 0 and features.width == wanted.shape[-1]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [(), (-2,)])
+def test_an_encoder_of_a_ctc_recognizer_hears_as_it_does_there(layers):
+    """Clips that fill the window and that do not, against each alone in the recognizer."""
+    torch.manual_seed(0)
+    recognizer = shaken(conformer(20, dim=16, depth=2, heads=2, kernel=3, mels=8, channels=4, dropout=0.0).build())
+    transform = AudioTransformConfig(features=recognizer.config.features, seconds=0.64, mean=0.0, std=0.5)
+    features = FeaturesConfig(encoder=recognizer.config.encoder, layers=layers, standardized=True).build(transform)
+    features.encoder.load_state_dict(recognizer.encoder.state_dict())
+    features.eval()
+    noise = np.random.default_rng(0).normal(scale=0.1, size=10_480).astype(np.float32)
+    waves = [noise[:count] for count in (10_480, 10_240, 4_800, 720)]
+    found = features(torch.stack([transform.build().read(wave) for wave in waves]))
+    assert found.shape == (4, *features.grid[1:], features.width) == (4, 16, 16)
+    for row, wave in zip(found, waves, strict=True):
+        mel = recognizer.features(torch.from_numpy(wave)[None])
+        last, state = [], recognizer.score(mel).x[0]
+        if layers:
+            encoded = recognizer.encoder(standardized(mel), after=lambda block, x, last=last: (last.append(x), x)[1])
+            assert torch.equal(encoded.x[0], state)
+            state = last[0][0]
+        torch.testing.assert_close(row[: len(state)], state, atol=1e-4, rtol=1e-4)
+    assert features(torch.zeros(1, 1, *transform.size)).isfinite().all(), "a blank window"
+
+
 def test_layers_that_are_not_there():
     for layer in (4, -5):
         with pytest.raises(ArgumentError, match=f"layers has {layer}; the encoder has 3 blocks"):
@@ -219,6 +247,10 @@ def test_inputs_of_another_kind_than_the_encoders():
         built(tiny_sounds.encoder(), SQUARE)
     with pytest.raises(ArgumentError, match="reads spectrograms, and ImageTransformConfig gives images"):
         built(whisper_config(60).encoder, SQUARE)
+    with pytest.raises(ArgumentError, match="standardized is True, and the encoder is none of spectrograms"):
+        built(VIT, standardized=True)
+    with pytest.raises(ArgumentError, match=r"standardized is True, and the transform's mean is -4\.26774: make it 0"):
+        built(whisper_config(60).encoder, SOUND, standardized=True)
     with pytest.raises(ArgumentError, match=r"does not give the tokens inside it .* for inputs of 1 x"):
         built(TimmEncoderConfig(name="test_resnet"), SOUND)
 
