@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from recipe_process import python
+from forked import python
 
 QUIET = (
     "--trainer.accelerator=cpu",

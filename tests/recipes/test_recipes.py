@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipe_process import python
+from forked import python
 
 from multimodal.cli.recipe import check_checkpoint
 from multimodal.errors import DataError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from fitting import fit
-from recipe_process import python
+from forked import python
 
 from multimodal.hub import load
 

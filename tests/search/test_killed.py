@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import time
 from collections import Counter
 
 from colour_embedder import COLOURS, ColourEmbedder, folder_of
+from forked import context
 from test_sync import assert_same
 
 from multimodal.search import ImageIndex
 
 BATCH = 4
-
-
-# Children are forked from a process that has imported everything, and has no table open.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["multimodal.search", "scipy.fft"])
 
 
 def work(index, photos, log, what):
@@ -32,7 +27,7 @@ def work(index, photos, log, what):
 def kill_at_random(seconds, index, photos, log, what):
     """Kill it that long after it began to embed; whether it was still running."""
     before = log.stat().st_size if log.exists() else 0
-    process = PROCESSES.Process(target=work, args=(index, photos, log, what))
+    process = context().Process(target=work, args=(index, photos, log, what))
     process.start()
     while process.is_alive() and (log.stat().st_size if log.exists() else 0) == before:
         time.sleep(0.005)
