@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -84,8 +84,9 @@ class Backbone(nn.Module):
         context_keep: Bool[Tensor, "n s"] | None = None,
         after: Callable[[int, Tensor], Tensor] | None = None,
         depth: int | None = None,
-    ) -> Float[Tensor, "b t d"]:
-        """The tokens after all blocks and the last norm; what stands at padding has no meaning.
+        only: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b u d"]:
+        """The tokens (u = t) after all blocks and the last norm; what stands at padding has no meaning.
 
         Args:
             x: token vectors.
@@ -97,18 +98,22 @@ class Backbone(nn.Module):
             context_keep: False at the context's padding.
             after: what the tokens (b t d) become after each block, whose number, from 1, it is given.
             depth: leave after so many blocks, without the last norm; for those who look inside, without a cache.
+            only: the one token of each row that is asked for (u = 1), which spares the others most of the last block.
 
         Raises:
             ArgumentError: a context without cross-attention or the reverse, more tokens than the cache holds, or a
-                cache or packed documents where there are convolutions, which would look across their borders.
+                cache or packed documents where there are convolutions, which would look across their borders; or
+                `only` with these.
         """
         if (context is None) != (self.config.block.cross_attention is None):
             raise ArgumentError("A backbone with cross-attention needs `context`, and only such a backbone takes one.")
-        if self.config.block.convolution is not None and (cache is not None or mask.document is not None):
+        given = (cache, mask.document, only)
+        if self.config.block.convolution is not None and any(one is not None for one in given):
             raise ArgumentError(
-                "Blocks with a convolution take neither a cache nor packed documents: give rows of their own."
+                "Blocks with a convolution take neither a cache nor packed documents, and give all tokens: give rows "
+                "of their own."
             )
-        whole = after is None and depth is None
+        whole = after is None and depth is None and only is None
         if cache is None and context is None and whole and self._leaves_out_padding(mask, x):
             return self._packed(x, mask, positions)
         t = x.shape[1]
@@ -121,6 +126,7 @@ class Backbone(nn.Module):
             store = cache.layers[layer] if cache is not None else None
             parts = {"scores": scores, "rotary": rotary, "context": context, "context_scores": context_scores}
             parts["keep"] = mask.keep
+            parts["only"] = only if layer == self.config.depth - 1 else None
             if self.checkpointing and self.training:
                 x = checkpoint(block, x, use_reentrant=False, cache=store, **parts)  # pyright: ignore
             else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from multimodal.backbone.attention import AttentionConfig
@@ -104,12 +104,18 @@ class Block(nn.Module):
         context: Float[Tensor, "n s c"] | None = None,
         context_scores: Scores = Scores(),
         keep: Bool[Tensor, "b t"] | None = None,
-    ) -> Float[Tensor, "b t d"]:
-        """The tokens after one round of mixing; `keep` is False at padding, which a convolution must know."""
+        only: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b u d"]:
+        """The tokens after one round of mixing, or of each row the one at `only`, once it has looked at the others.
+
+        `keep` is False at padding, which a convolution must know.
+        """
         if self.first_mlp is not None and self.first_branch is not None:
             x = self.first_branch.leave(x, self.first_mlp(self.first_branch.enter(x)))
         y = self.attention(self.attention_branch.enter(x), scores=scores, rotary=rotary, cache=cache)
         x = self.attention_branch.leave(x, y)
+        if only is not None:
+            x = x[torch.arange(len(x), device=x.device), only][:, None]
         if self.cross is not None and self.cross_branch is not None and context is not None:
             y = self.cross(self.cross_branch.enter(x), scores=context_scores, context=context, cache=cache)
             x = self.cross_branch.leave(x, y)

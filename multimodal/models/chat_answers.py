@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from multimodal.backbone.packed import packed_rows
@@ -25,7 +26,7 @@ from multimodal.generation.rows import Generated
 from multimodal.models.chat_layout import chat_text, encode_chat, expand, placeholder_token
 from multimodal.models.chat_memory import ChatMemory, ChatPrompt
 from multimodal.models.chat_messages import Chat, check_roles, read_chat
-from multimodal.models.continuations import Begun, TextContinuation, check_lengths, last_real
+from multimodal.models.continuations import Begun, TextContinuation, check_lengths, last_places
 from multimodal.models.text_input import tokenizer_of
 from multimodal.models.text_options import Options, settings
 from multimodal.models.views import Views
@@ -166,21 +167,19 @@ def begin_chats(
     cache = backbone.new_cache(len(prompts), capacity)
     if known:
         cache.fill(state)
-    hidden, keep = _read(model, prompts, known, None, cache)
-    logits = model.output(last_real(hidden, keep))
+    logits = model.output(_read(model, prompts, known, None, cache))
     texts = [[id for id in prompt.ids if id != prompt.placeholder] for prompt in prompts]
     return Begun(TextContinuation(model.language, cache, list(repeats)), logits, texts)
 
 
-def _read(
-    model: Any, prompts: Sequence[ChatPrompt], start: int, stop: int | None, cache: Any
-) -> tuple[Tensor, Tensor | None]:
-    """The hidden states of the tokens from `start` to `stop` of each prompt, now in the cache; and which are real."""
+def _read(model: Any, prompts: Sequence[ChatPrompt], start: int, stop: int | None, cache: Any) -> Float[Tensor, "b d"]:
+    """The hidden state of the last token before `stop` of each prompt; all from `start` on are then in the cache."""
     device = model.output_weight.device
     ids, keep = padded([prompt.ids[start:stop] for prompt in prompts], device)
     ending = [(one, end) for prompt in prompts for one, end in zip(prompt.seen, prompt.ends, strict=True)]
     views = Views.of([one for one, end in ending if end > start and (stop is None or end <= stop)])
-    return model.hidden(ids, views.to(device) if views is not None else None, keep=keep, cache=cache), keep
+    views, only = views.to(device) if views is not None else None, last_places(ids, keep)
+    return model.hidden(ids, views, keep=keep, cache=cache, only=only)[:, 0]
 
 
 def _remember(memory: ChatMemory, model: Any, prompt: ChatPrompt, begun: Begun, answer: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from multimodal.backbone.cache import Cache
@@ -30,7 +30,8 @@ class TextContinuation:
 
     def next_logits(self, ids: Int[Tensor, "b t"], *, keep: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b v"]:
         """Logits of the token after the last real one of each row."""
-        return self.model.output(last_real(self.model.hidden(ids, keep=keep, cache=self.cache), keep))
+        only = last_places(ids, keep) if ids.shape[1] > 1 else None
+        return self.model.output(self.model.hidden(ids, keep=keep, cache=self.cache, only=only)[:, 0])
 
     def reorder(self, rows: Sequence[int], contexts: Sequence[int] | None = None) -> None:
         """Row i goes on from where row `rows[i]` was."""
@@ -160,8 +161,14 @@ def last_real(hidden: Float[Tensor, "b t d"], keep: Bool[Tensor, "b t"] | None) 
     """The hidden state of each row's last real token."""
     if keep is None:
         return hidden[:, -1]
-    last = keep.sum(1).clamp(min=1) - 1
-    return hidden[last.new_tensor(range(len(last))), last]
+    return hidden[torch.arange(len(hidden), device=hidden.device), last_places(keep, keep)]
+
+
+def last_places(ids: Shaped[Tensor, "b t"], keep: Bool[Tensor, "b t"] | None) -> Int[Tensor, " b"]:
+    """Where the last real token of each row stands, as padding is on the right."""
+    if keep is None:
+        return torch.full((len(ids),), ids.shape[1] - 1, device=ids.device)
+    return keep.sum(1).clamp(min=1) - 1
 
 
 def check_lengths(rows: Sequence[Sequence[int]], longest: int | None, cure: str) -> None:

@@ -97,8 +97,9 @@ class LanguageModel(nn.Module):
         document: Int[Tensor, "b t"] | None = None,
         prefix: Int[Tensor, " b"] | None = None,
         cache: Cache | None = None,
-    ) -> Float[Tensor, "b t d"]:
-        """The last hidden states.
+        only: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b u d"]:
+        """The last hidden states, of all tokens (u = t) or one of each row.
 
         Args:
             ids: token ids.
@@ -107,6 +108,7 @@ class LanguageModel(nn.Module):
             document: number of the packed document of each token, which sees only its own.
             prefix: how many tokens at the front of each row see each other both ways.
             cache: of earlier tokens, from `backbone.new_cache`; extended in place.
+            only: the place of the token of each row that is asked for.
 
         Raises:
             ArgumentError: more tokens than the model has positions for, or than the cache has room for.
@@ -114,7 +116,7 @@ class LanguageModel(nn.Module):
         words = self.embedding.words(ids)
         tokens = self.tokens(words, keep=keep, positions=positions, document=document, cache=cache)
         steps = Mask.prefix(prefix, ids.shape[1]).steps if prefix is not None else None
-        return self.mix(tokens, steps=steps, cache=cache)
+        return self.mix(tokens, steps=steps, cache=cache, only=only)
 
     def tokens(
         self,
@@ -133,13 +135,18 @@ class LanguageModel(nn.Module):
         return Tokens(x=x, runs=((words.shape[1], True),), positions=places, keep=keep, document=document)
 
     def mix(
-        self, tokens: Tokens, *, steps: Int[Tensor, "b t"] | None = None, cache: Cache | None = None
-    ) -> Float[Tensor, "b t d"]:
+        self,
+        tokens: Tokens,
+        *,
+        steps: Int[Tensor, "b t"] | None = None,
+        cache: Cache | None = None,
+        only: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b u d"]:
         """The last hidden states of any tokens; `steps`, where given, are the mask in place of causality."""
         mask = replace(tokens.mask, window=self.config.window)
         if steps is not None:
             mask = replace(mask, causal=False, steps=steps)
-        return self.backbone(tokens.x, mask=mask, positions=tokens.positions, cache=cache)
+        return self.backbone(tokens.x, mask=mask, positions=tokens.positions, cache=cache, only=only)
 
     def output(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape v"]:
         """Logits of hidden states, as many as are given."""

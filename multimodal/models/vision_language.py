@@ -2,8 +2,8 @@
 
 LLaVA-1.5 and LLaVA-NeXT are configs of this one class, and so is a speech adapter. In the ids of a text a placeholder
 stands for each token of an image; the image's vectors take those places, so any number of images may stand anywhere.
-From messages to ids is in `chat_messages.py` and `chat_layout.py`, from ids to answers in `chat_answers.py`, from two
-trained models to one of these in `joining.py`, training in `multimodal/tasks`.
+From messages to ids: `chat_messages.py`, `chat_layout.py`; from ids to answers: `chat_answers.py`; from two trained
+models to one of these: `joining.py`.
 
 Axes: b batch · t length, placeholders included · n views · k channels · H, W pixels, or mel channels and frames ·
 i tokens of all images · d model width · v vocabulary
@@ -110,14 +110,16 @@ class VisionLanguageModel(nn.Module):
         *,
         keep: Bool[Tensor, "b t"] | None = None,
         cache: Cache | None = None,
-    ) -> Float[Tensor, "b t d"]:
-        """The language model's last hidden states.
+        only: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b u d"]:
+        """The language model's last hidden states, of all tokens (u = t) or one of each row.
 
         Args:
             ids: token ids, with a placeholder for each token of an image.
             images: of all rows, in the order of their placeholders: what the `reader` gave, or pixels of one view each.
             keep: False at padding, which with a cache must be on the right.
             cache: of earlier tokens, from `language.backbone.new_cache`; extended in place.
+            only: the place of the token of each row that is asked for.
 
         Raises:
             ArgumentError: more or fewer placeholders than tokens of images, or more tokens than the model reads.
@@ -136,7 +138,7 @@ class VisionLanguageModel(nn.Module):
             words = words.flatten(0, 1).index_copy(0, places, encoded.to(words.dtype)).view_as(words)
         tokens = self.language.tokens(words, keep=keep, cache=cache)
         steps = _steps(here, views.tokens) if self.config.attention == "prefix" and views is not None else None
-        return self.language.mix(tokens, steps=steps, cache=cache)
+        return self.language.mix(tokens, steps=steps, cache=cache, only=only)
 
     def read_as(self, transform: AnyTransformConfig) -> None:
         """Read images by another transform from now on, of another size or other proportions; weights stay as they are.
@@ -226,12 +228,11 @@ class VisionLanguageModel(nn.Module):
     def _views(self, images: Views | Tensor) -> Views:
         if isinstance(images, Views):
             return images
-        n, length = len(images), self.reader.length
         if self.config.tiles is not None:
             raise ArgumentError(
-                "This model cuts images into tiles; give what `reader.read` gives, as `Views.of([...])`."
+                "This model cuts images into tiles; give `Views.of([...])` of what `reader.read` gives."
             )
-        return Views(images, (1,) * n, (length,) * n, (None,) * n)
+        return Views(images, (1,) * len(images), (self.reader.length,) * len(images), (None,) * len(images))
 
 
 def _reader(config: VisionLanguageConfig, features: Features) -> Reader:

@@ -164,6 +164,22 @@ def test_causal_mask_is_obeyed(config: BackboneConfig):
 
 @each_variant
 @torch.no_grad()
+def test_one_token_of_each_row_is_what_it_is_among_all(config: BackboneConfig):
+    """Also with a cache, in which all tokens are then as before."""
+    backbone, parts = build(config), extras(config)
+    only, rows = torch.tensor([4, 7, 1]), torch.arange(B)
+    for mask in (Mask(), Mask(causal=True), Mask(causal=True, keep=KEEP)):
+        same(backbone(X, mask=mask, only=only, **parts), backbone(X, mask=mask, **parts)[rows, only][:, None])
+    caches = [backbone.new_cache(B, T) for _ in range(2)]
+    mask = Mask(causal=True, keep=KEEP)
+    whole = backbone(X, mask=mask, cache=caches[0], **parts)
+    same(backbone(X, mask=mask, cache=caches[1], only=only, **parts), whole[rows, only][:, None])
+    for ours, theirs in zip(caches[1].state().values(), caches[0].state().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@each_variant
+@torch.no_grad()
 def test_graph_is_obeyed(config: BackboneConfig):
     """Two islands of tokens that do not see each other: a change reaches all of its own and none of the other."""
     backbone, parts = build(config), extras(config)
