@@ -15,6 +15,7 @@ from multimodal.errors import ArgumentError
 from multimodal.models.chat_layout import chat_text
 from multimodal.models.chat_messages import AUDIO, IMAGE, chat_of
 from multimodal.models.classifier import Classifier
+from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.dual_encoder import DualEncoder
 from multimodal.models.features import AnyFeaturesEncoderConfig, FeaturesConfig
 from multimodal.models.language_model import LanguageModel
@@ -29,6 +30,8 @@ from multimodal.tokenizers.audio_transform import AudioTransformConfig
 from multimodal.tokenizers.chat import VICUNA
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.transforms import AnyTransformConfig
+
+_LONGEST = 30.0  # seconds of a window where the encoder itself has no limit
 
 
 def join(
@@ -46,7 +49,8 @@ def join(
     """A `VisionLanguageModel` that shares its weights with neither, but for the projector as they are.
 
     Args:
-        encoder: a `Classifier`, `DualEncoder` or `SpeechRecognizer`, whose encoder of images or recordings is taken.
+        encoder: a `Classifier`, `DualEncoder`, `SpeechRecognizer` or `CtcRecognizer`, whose encoder of images or
+            recordings is taken.
         language: a `LanguageModel` with a tokenizer, which is given a token for images where it has none.
         projector: from the width of the one to that of the other.
         layers: of the encoder that are read; see `FeaturesConfig`.
@@ -54,7 +58,8 @@ def join(
         tiles: for images larger than the encoder's, or of other proportions.
         attention: whether an image's tokens see each other both ways ("prefix").
         template: chat template; None: the tokenizer's own, or Vicuna's.
-        seconds: of a `SpeechRecognizer`: the window that a recording is cut into; None: the one it was trained with.
+        seconds: of a recognizer: the window that a recording is cut into; None: the one that a Whisper was trained
+            with, or 15.
 
     Raises:
         ArgumentError: models of another kind, a language model without a tokenizer or an end token, a template that
@@ -66,7 +71,12 @@ def join(
     token = AUDIO if isinstance(transform, AudioTransformConfig) else IMAGE
     tokenizer = _with_token(tokenizer_of(language), token, template)
     joined = VisionLanguageConfig(
-        features=FeaturesConfig(encoder=config, layers=layers, class_token=class_token),
+        features=FeaturesConfig(
+            encoder=config,
+            layers=layers,
+            class_token=class_token,
+            standardized=isinstance(encoder, CtcRecognizer),
+        ),
         projector=projector,
         language=language.config,
         placeholder=tokenizer.id_of(token),
@@ -84,8 +94,8 @@ def join(
 
 def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderConfig, nn.Module, AnyTransformConfig]:
     """The encoder of `model`, its config, and what stands between files and it."""
-    if seconds is not None and not isinstance(model, SpeechRecognizer):
-        raise ArgumentError("seconds is for the encoder of a SpeechRecognizer; leave it out.")
+    if seconds is not None and not isinstance(model, SpeechRecognizer | CtcRecognizer):
+        raise ArgumentError("seconds is for the encoder of a SpeechRecognizer or CtcRecognizer; leave it out.")
     if isinstance(model, Classifier):
         return model.config.encoder, model.encoder, model.config.transform
     if isinstance(model, DualEncoder):
@@ -95,15 +105,29 @@ def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderCo
         return image, model.image, model.config.transform  # pyright: ignore
     if isinstance(model, SpeechRecognizer):
         stem = model.config.encoder.stem
-        longest = stem.positions / 50 if isinstance(stem, ConvStemConfig) else 30.0  # a token every 20 ms
-        if seconds is not None and not 0 < seconds <= longest:
-            raise ArgumentError(f"seconds is {seconds:g}; this encoder hears up to {longest:g} at a time.")
-        window = AudioTransformConfig(features=model.config.features, seconds=seconds or longest, mean=0.0, std=0.5)
-        return model.config.encoder, model.encoder, window
+        longest = stem.positions / 50 if isinstance(stem, ConvStemConfig) else _LONGEST  # a token every 20 ms
+        return model.config.encoder, model.encoder, _window(model, seconds, longest, longest)
+    if isinstance(model, CtcRecognizer):
+        if model.config.between:
+            raise ArgumentError(
+                "The encoder of this CtcRecognizer hears its own answers between its blocks, which are not "
+                "there in a joined model; take one that was trained without (between)."
+            )
+        return model.config.encoder, model.encoder, _window(model, seconds, 15.0, _LONGEST)
     raise ArgumentError(
-        f"encoder is a {type(model).__name__}; it must be a Classifier, a DualEncoder or a SpeechRecognizer, whose "
-        "encoder is taken."
+        f"encoder is a {type(model).__name__}; it must be a Classifier, a DualEncoder, a SpeechRecognizer or a "
+        "CtcRecognizer, whose encoder is taken."
     )
+
+
+def _window(
+    model: SpeechRecognizer | CtcRecognizer, seconds: float | None, usual: float, longest: float
+) -> AudioTransformConfig:
+    """The spectrograms that a recognizer's encoder hears, of windows of `seconds`."""
+    seconds = usual if seconds is None else seconds
+    if not 0 < seconds <= longest:
+        raise ArgumentError(f"seconds is {seconds:g}; this encoder hears up to {longest:g} at a time.")
+    return AudioTransformConfig(features=model.config.features, seconds=seconds, mean=0.0, std=0.5)
 
 
 def _with_token(tokenizer: TextTokenizer, token: str, template: str | None) -> TextTokenizer:

@@ -20,6 +20,7 @@ from multimodal.models.joining import join
 from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.projector import LinearProjectorConfig, PixelShuffleProjectorConfig
 from multimodal.models.tiles import TilesConfig
+from multimodal.presets.conformer import conformer as conformer_config
 from multimodal.tokenizers.chat import VICUNA
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings
@@ -35,6 +36,10 @@ def whisper(positions=32):
     return shaken(whisper_config(60, positions=positions).build())
 
 
+def conformer(**settings):
+    return shaken(conformer_config(20, dim=16, depth=2, heads=2, kernel=3, mels=8, channels=4, **settings).build())
+
+
 ENCODERS = {
     "classifier": (tiny_models.vit, lambda model: model.encoder),
     "wrapped classifier": (tiny_models.wrapped, lambda model: model.encoder),
@@ -42,6 +47,7 @@ ENCODERS = {
     "dual encoder": (tiny_dual_encoders.built, lambda model: model.image.encoder),
     "dual encoder of sound": (tiny_sounds.dual_encoder, lambda model: model.image.encoder),
     "speech recognizer": (whisper, lambda model: model.encoder),
+    "ctc recognizer": (conformer, lambda model: model.encoder),
 }
 
 
@@ -61,7 +67,7 @@ def test_the_weights_are_equal_and_not_shared(kind):
     after = (*encoder.state_dict().values(), *text.state_dict().values())
     assert all(map(torch.equal, after, before)), "neither has changed"
     assert not model.training
-    assert kind == "speech recognizer" or model.config.transform == encoder.config.transform
+    assert "recognizer" in kind or model.config.transform == encoder.config.transform
 
 
 def test_a_wrapped_tower_of_open_clip(monkeypatch):
@@ -130,13 +136,27 @@ def test_whispers_window():
     torch.testing.assert_close(mel[0], model.reader.transform.spectrogram(tiny_sounds.tone(300, 0.6))[:, :64])
     with pytest.raises(ArgumentError, match=r"seconds is 0\.65; this encoder hears up to 0\.64 at a time"):
         join(whisper(), language(), seconds=0.65)
-    with pytest.raises(ArgumentError, match="seconds is for the encoder of a SpeechRecognizer"):
+    with pytest.raises(ArgumentError, match="seconds is for the encoder of a SpeechRecognizer or CtcRecognizer"):
         join(tiny_models.vit(), language(), seconds=1.0)
+
+
+def test_a_ctc_recognizers_window():
+    model = join(conformer(), language(), seconds=0.64, layers=())
+    assert model.config.features.standardized and not join(whisper(), language()).config.features.standardized
+    assert model.features.grid == (1, 16) and len(model.reader.read(tiny_sounds.tone(300, 1.0)).x) == 2
+    assert join(conformer(), language()).config.transform.seconds == 15
+    for seconds in (0.0, 31.0):
+        with pytest.raises(ArgumentError, match=f"seconds is {seconds:g}; this encoder hears up to 30 at a time"):
+            join(conformer(), language(), seconds=seconds)
+    with pytest.raises(ArgumentError, match="hears its own answers between its blocks"):
+        join(conformer(between=True), language())
 
 
 def test_what_cannot_be_joined():
     image, text = tiny_models.vit(), language()
-    with pytest.raises(ArgumentError, match="encoder is a LanguageModel; it must be a Classifier, a DualEncoder or"):
+    with pytest.raises(
+        ArgumentError, match="encoder is a LanguageModel; it must be a Classifier, a DualEncoder, a Speech"
+    ):
         join(text, text)
     with pytest.raises(ArgumentError, match="language is a Classifier; it must be a LanguageModel"):
         join(image, image)
