@@ -57,11 +57,12 @@ def speech_adapter(
     """An encoder of sound and a language model, and what is learned between them.
 
     Args:
-        speech: what `mm.load` takes: a model of sound (Whisper, an AST), whose encoder is used.
+        speech: what `mm.load` takes: a model of sound (Whisper, a Conformer, an AST), whose encoder is used.
         language: what `mm.load` takes: a language model with a tokenizer.
         projector: from the encoder's tokens to those of the language model; none: five of them become one.
         layers: of the encoder that are read; (): its output.
-        seconds: of a Whisper: the windows that recordings are cut into; none: the 30 s that it was trained with.
+        seconds: of a Whisper or a Conformer: the windows that recordings are cut into; none: those that the first was
+            trained with (30 s), or 15.
         template: chat template as Jinja; none: the tokenizer's own, or Vicuna's.
         training: what is trained.
         optimizer: AdamW and its schedule.

@@ -1,8 +1,8 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
     questions/chat.jsonl       about half of the training scenes talks of one to three turns, about all others single
-                               questions, with the scene's image and the kinds of questions; captions of the training
-                               scenes too
+                               questions, with the scene's image and the kinds of questions; of some training scenes
+                               a caption too
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
@@ -25,7 +25,7 @@ from multimodal.data.pairs.scenes import TABLE
 from multimodal.errors import DataError
 
 CHAT, CAPTIONS, TEXTS = "chat.jsonl", "captions.jsonl", "texts.jsonl"
-TOLD = 2  # captions among the training talks of a scene
+TOLD = 0.25  # of the training scenes have a caption among their talks
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _OTHER = {"left of": "right of", "above": "below", "inside": "around"}  # the relation of the second to the first
 
@@ -78,19 +78,22 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
     """
     scenes, out = Path(scenes), Path(out)
     try:
-        table = (scenes / TABLE).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{scenes} holds no drawn scenes ({TABLE}): {error.strerror or error}.") from error
+        rows = [json.loads(line) for line in (scenes / TABLE).read_text(encoding="utf-8").splitlines()]
+        drawn = [(row, _scene(row["scene"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{scenes} holds no drawn scenes ({TABLE}): {error!r}.") from error
     if out.exists():
         return out
     chats, captions, texts = [], [], []
-    for line in table.splitlines():
-        row = json.loads(line)
+    for row, scene in drawn:
         image = os.path.relpath(scenes / row["path"], out)
         given = {"images": [image], "split": row["split"]}
         chance = random.Random(f"{seed} {row['path']}")
         single = row["split"] != "train" or chance.random() < 0.5
-        for talk in scene_talks(_scene(row["scene"]), chance):
+        talks = scene_talks(scene, chance)
+        if row["split"] == "train" and scene.kind == "relation":  # yes and no are what is learned last
+            talks.append([_there(scene, chance), _holds(scene, chance)])
+        for talk in talks:
             for turns in [[question] for question in talk] if single else [talk]:
                 kinds = "+".join(dict.fromkeys(question.kind for question in turns))
                 chats.append({"messages": _messages(turns), **given, "kind": kinds})
@@ -99,10 +102,9 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         for caption in told:
             question = Question("caption", "What is in the picture?", caption)
             captions.append({"messages": _messages([question]), **given})
-        if row["split"] == "train":  # who can say all that is there has looked at all of it
-            for caption in chance.sample(row["captions"], TOLD):
-                question = Question("caption", "What is in the picture?", caption)
-                chats.append({"messages": _messages([question]), **given, "kind": question.kind})
+        if row["split"] == "train" and chance.random() < TOLD:
+            question = Question("caption", "What is in the picture?", chance.choice(row["captions"]))
+            chats.append({"messages": _messages([question]), **given, "kind": question.kind})
         texts += [{"text": caption, "split": row["split"]} for caption in told]
     with all_or_nothing(out) as folder:
         for name, rows in ((CHAT, chats), (CAPTIONS, captions), (TEXTS, [t for t in texts if t["split"] == "train"])):
@@ -114,17 +116,23 @@ def _of_relation(scene: Scene, chance: random.Random) -> list[list[Question]]:
     first, second = scene.things
     relation, other = scene.relation, _OTHER[scene.relation]
     colours = [Question("colour", f"What colour is the {one.shape}?", one.colour) for one in scene.things]
-    a, b = (first, second) if chance.random() < 0.5 else (second, first)
-    asked = relation if chance.random() < 0.5 else other
-    holds = (a is first) == (asked == relation)
     talks = [
         [Question("relation", f"What is {relation} the {second.shape}?", first.shape), *colours],
         [Question("relation", f"What is {other} the {first.shape}?", second.shape), _there(scene, chance)],
-        [Question("relation", f"Is the {a.shape} {asked} the {b.shape}?", "yes" if holds else "no")],
+        [_holds(scene, chance)],
     ]
     if first.colour != second.colour:
         talks.append([Question("shape", f"What is the {one.colour} thing?", one.shape) for one in scene.things])
     return talks
+
+
+def _holds(scene: Scene, chance: random.Random) -> Question:
+    """Whether the relation, or its reverse, holds in this order or in the other."""
+    first, second = scene.things
+    a, b = (first, second) if chance.random() < 0.5 else (second, first)
+    asked = scene.relation if chance.random() < 0.5 else _OTHER[scene.relation]
+    holds = (a is first) == (asked == scene.relation)
+    return Question("relation", f"Is the {a.shape} {asked} the {b.shape}?", "yes" if holds else "no")
 
 
 def _there(scene: Scene, chance: random.Random) -> Question:
