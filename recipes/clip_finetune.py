@@ -84,7 +84,7 @@ SMOKE = Smoke(
     arguments=(
         "--model.optimizer.lr=0.001",
         "--data.batch_size=50",
-        "--trainer.max_epochs=6",
+        "--trainer.max_epochs=4",
     ),
     data=_small_clip,
     metric="val_recall",

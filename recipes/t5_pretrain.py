@@ -123,7 +123,7 @@ SMOKE = Smoke(
         "--data.vocabulary=500",
         "--data.length=32",
         "--data.batch_size=32",
-        "--trainer.max_steps=160",
+        "--trainer.max_steps=110",
     ),
     data=lambda folder: [f"--data.root={write_stories(folder / 'stories')}"],
     metric="val_loss",

@@ -30,7 +30,7 @@ def scenes(tmp_path_factory):
 @pytest.mark.parametrize("recipe", ["clip", pytest.param("siglip", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(recipe, scenes, tmp_path):
     sizes = {"one": ["--data.batch_size=16"], "two": ["--data.batch_size=8", "--trainer.devices=2"]}
-    sizes["two"].append("--trainer.strategy=ddp")
+    sizes["two"].append("--trainer.strategy=ddp_fork")  # test_text_ddp.py starts the second process anew
     (one, recall, _), (two, both, _) = (
         fit(recipe, scenes, tmp_path / name, *ARGUMENTS, *words, metric="val_recall") for name, words in sizes.items()
     )

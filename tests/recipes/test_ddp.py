@@ -31,7 +31,8 @@ def digits(tmp_path_factory):
 
 def test_two_processes_equal_one(digits, tmp_path):
     one, losses, _ = fit("vit_scratch", digits, tmp_path / "one", *ARGUMENTS, "--data.batch_size=64")
-    processes = ("--data.batch_size=32", "--trainer.devices=2", "--trainer.strategy=ddp")
+    # Forked; that they may also be started anew, test_text_ddp.py shows.
+    processes = ("--data.batch_size=32", "--trainer.devices=2", "--trainer.strategy=ddp_fork")
     two, both, _ = fit("vit_scratch", digits, tmp_path / "two", *ARGUMENTS, *processes)
     assert len(losses) == 2 and losses[1] < losses[0]
     assert both == pytest.approx(losses, rel=1e-4)
