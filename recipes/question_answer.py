@@ -12,7 +12,7 @@ Nothing   python data/xquad/prepare.py
 Hardware  one GPU with 16 GB; one core of a CPU from nothing
 Hours     0.05 from nothing (180 s on one core of an AMD EPYC); a published model: not yet run
 Expected  XQuAD in English from nothing: exact match 0.0%, F1 7.2% of 119 held-out questions; SQuAD: not yet run
-Small     python recipes/question_answer.py smoke          made-up questions, about fifteen seconds on a CPU
+Small     python recipes/question_answer.py smoke          made-up questions, about ten seconds on a CPU
 """
 
 from multimodal.cli.recipe import Smoke, run
@@ -61,7 +61,7 @@ SMOKE = Smoke(
         "--model.optimizer.lr=0.003",
         "--data.batch_size=16",
         "--model.fresh.depth=1",
-        "--trainer.max_epochs=4",
+        "--trainer.max_epochs=3",
     ),
     data=lambda folder: [f"--data.root={write_questions(folder / 'questions')}"],
     metric="val_exact",

@@ -69,7 +69,7 @@ SMOKE = Smoke(
         "--model.fresh.dropout=0.1",
         "--model.optimizer.lr=0.003",
         "--data.batch_size=32",
-        "--trainer.max_epochs=2",
+        "--trainer.max_epochs=1",
     ),
     data=lambda folder: [f"--data.root={write_reviews(folder / 'reviews')}"],
     at_least=0.9,

@@ -56,7 +56,7 @@ SMOKE = Smoke(
         "--model.fresh.dropout=0.1",
         "--model.optimizer.lr=0.003",
         "--data.batch_size=16",
-        "--trainer.max_epochs=3",
+        "--trainer.max_epochs=2",
     ),
     data=lambda folder: [f"--data.root={write_tagged(folder / 'tagged')}"],
     metric="val_f1",

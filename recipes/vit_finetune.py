@@ -8,7 +8,7 @@ Many GPUs add --trainer.devices 8 --trainer.strategy ddp
 Hardware  one GPU with 16 GB for ViT-S/16 at batch 64
 Hours     not yet run
 Expected  Oxford-IIIT Pet test accuracy: not yet run
-Small     python recipes/vit_finetune.py smoke          fresh weights on digits, about twenty seconds on a CPU
+Small     python recipes/vit_finetune.py smoke          fresh weights on digits, about fifteen seconds on a CPU
 
 `mm.finetune` does the same with defaults from the data, a report, and resuming; this file is where to begin when the
 training itself is to be changed.
@@ -68,7 +68,7 @@ SMOKE = Smoke(
         "--data.batch_size=64",
         "--data.augment.scale=0.8",
         "--data.augment.flip=0",
-        "--trainer.max_epochs=3",
+        "--trainer.max_epochs=2",
     ),
     at_least=0.5,
 )

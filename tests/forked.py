@@ -19,8 +19,9 @@ from typing import Any
 
 # The checking hook slows every call down; scripts are run as people run them.
 ENVIRONMENT = {"JAXTYPING_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT["PYTHONWARNINGS"] = "ignore:lancedb fork support"  # no table is open in the process that is forked
 IMPORTS = ["multimodal.cli.recipe", "multimodal.finetuning.dual_start", "multimodal.tasks.classification"]
-IMPORTS += ["multimodal.search", "scipy.fft"]
+IMPORTS += ["multimodal.search", "scipy.fft", "sklearn.datasets", "timm"]
 IMPORTS += ["torch._dynamo"]  # which the first optimizer imports
 PATIENCE = 280  # seconds
 

@@ -69,6 +69,13 @@ class RecipeCLI(LightningCLI):
             if name in parameters and parameters[name].default is inspect.Parameter.empty:
                 parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The one that is asked for, where it is the first word: describing the arguments of all takes a second."""
+        every = LightningCLI.subcommands()
+        asked = sys.argv[1] if len(sys.argv) > 1 else ""
+        return {asked: every[asked]} if asked in every else every
+
     def before_instantiate_classes(self) -> None:
         """Our progress bar, unless there shall be none; and checkpoints are read without running what is in them."""
         config = self.config[str(self.subcommand)]

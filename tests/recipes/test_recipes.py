@@ -46,6 +46,15 @@ def test_what_the_data_give_is_no_argument():
     assert "max_steps: 2000" in done.stdout and "gradient_clip_val: 1.0" in done.stdout, "the recipe's own defaults"
 
 
+def test_what_a_recipe_can_do_is_listed_where_nothing_is_asked_for():
+    done = python("recipes/gpt_pretrain.py", "--help")
+    assert done.returncode == 0
+    assert all(
+        re.search(rf"^    {word} ", done.stdout, re.MULTILINE) for word in ("fit", "validate", "test", "predict")
+    )
+    assert "one of {fit,validate,test,predict}" in python("recipes/gpt_pretrain.py").stderr
+
+
 def test_wrong_arguments_are_refused_with_code_2():
     done = python("recipes/vit_scratch.py", "fit", "--model.dimm", "3", "--data.root", "nowhere")
     assert done.returncode == 2 and "dimm" in done.stderr and "Traceback" not in done.stderr
