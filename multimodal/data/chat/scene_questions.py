@@ -1,8 +1,7 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
-    questions/chat.jsonl       about half of the training scenes talks of one to three turns, about all others single
-                               questions, with the scene's image and the kinds of questions; of some training scenes
-                               a caption too
+    questions/chat.jsonl       about most training scenes talks of one to three turns, about all others single questions,
+                               with the scene's image and the kinds of questions; of some training scenes a caption too
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
@@ -25,6 +24,7 @@ from multimodal.data.pairs.scenes import TABLE
 from multimodal.errors import DataError
 
 CHAT, CAPTIONS, TEXTS = "chat.jsonl", "captions.jsonl", "texts.jsonl"
+SINGLE = 0.25  # of the training scenes are asked about in questions of their own, all others in talks
 TOLD = 0.25  # of the training scenes have a caption among their talks
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _OTHER = {"left of": "right of", "above": "below", "inside": "around"}  # the relation of the second to the first
@@ -89,11 +89,15 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         image = os.path.relpath(scenes / row["path"], out)
         given = {"images": [image], "split": row["split"]}
         chance = random.Random(f"{seed} {row['path']}")
-        single = row["split"] != "train" or chance.random() < 0.5
+        single = row["split"] != "train" or chance.random() < SINGLE
         talks = scene_talks(scene, chance)
         if row["split"] == "train" and scene.kind == "relation":  # yes and no are what is learned last
             talks.append([_there(scene, chance), _holds(scene, chance)])
+            first, second = scene.things
+            talks += [[_stands(first, second, scene.relation)], [_stands(second, first, _OTHER[scene.relation])]]
         for talk in talks:
+            # In a fixed order the turn would tell which thing is meant: one need not find it by its name.
+            chance.shuffle(talk)
             for turns in [[question] for question in talk] if single else [talk]:
                 kinds = "+".join(dict.fromkeys(question.kind for question in turns))
                 chats.append({"messages": _messages(turns), **given, "kind": kinds})
@@ -117,13 +121,21 @@ def _of_relation(scene: Scene, chance: random.Random) -> list[list[Question]]:
     relation, other = scene.relation, _OTHER[scene.relation]
     colours = [Question("colour", f"What colour is the {one.shape}?", one.colour) for one in scene.things]
     talks = [
-        [Question("relation", f"What is {relation} the {second.shape}?", first.shape), *colours],
-        [Question("relation", f"What is {other} the {first.shape}?", second.shape), _there(scene, chance)],
+        [Question("relation", f"What is {relation} the {second.shape}?", first.shape)],
+        colours,
+        [Question("relation", f"What is {other} the {first.shape}?", second.shape)],
+        [_there(scene, chance)],
+        [_stands(*((first, second, relation) if chance.random() < 0.5 else (second, first, other)))],
         [_holds(scene, chance)],
     ]
     if first.colour != second.colour:
         talks.append([Question("shape", f"What is the {one.colour} thing?", one.shape) for one in scene.things])
     return talks
+
+
+def _stands(one: Thing, other: Thing, relation: str) -> Question:
+    """How the one stands to the other: what cannot be told from which shapes there are."""
+    return Question("relation", f"Where is the {one.shape}, seen from the {other.shape}?", f"{relation} it")
 
 
 def _holds(scene: Scene, chance: random.Random) -> Question:

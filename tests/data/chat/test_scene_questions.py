@@ -57,6 +57,10 @@ def answered(question, scene):
         return ("no", "one", "two", "three", "four", "five")[len(things)]
     if question.endswith("small or large?"):
         return scene["size"]
+    if found := re.fullmatch(r"Where is the (\w+), seen from the (\w+)\?", question):
+        turned = [thing["shape"] for thing in things] != list(found.groups())
+        relation = {to: back for back, to in REVERSE.items()}[scene["relation"]] if turned else scene["relation"]
+        return f"{relation} it"
     if question.startswith("Where is"):
         return scene["place"]
     if found := re.fullmatch(r"Is there an? (\w+) (\w+)\?", question):
