@@ -1,7 +1,8 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
-    questions/chat.jsonl       about most training scenes talks of one to three turns, about all others single questions,
-                               with the scene's image and the kinds of questions; of some training scenes a caption too
+    questions/chat.jsonl       about most training scenes talks of one to three turns, about all others single
+                               questions, with the scene's image and the kinds of questions; of some training scenes
+                               a caption too
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
