@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from multimodal.backbone.bias import AlibiConfig, RelativeBiasConfig
-from multimodal.backbone.block import BlockConfig
+from multimodal.backbone.block import BlockConfig, pick
 from multimodal.backbone.cache import Cache
 from multimodal.backbone.mask import Mask, Scores
 from multimodal.backbone.rotary import Rotary, RotaryConfig, Rotation
@@ -121,12 +121,13 @@ class Backbone(nn.Module):
         rotary, bias = self._positions(positions, t, s, past, x)
         scores = mask.scores(t, s, past=past, bias=bias, device=x.device)
         context_scores = Scores(context_keep[:, None, None]) if context_keep is not None else Scores()
-        for layer in range(self.config.depth if depth is None else depth):
+        blocks = self.config.depth if depth is None else depth
+        for layer in range(blocks):
             block = self.blocks[0 if self.config.shared else layer]
             store = cache.layers[layer] if cache is not None else None
             parts = {"scores": scores, "rotary": rotary, "context": context, "context_scores": context_scores}
             parts["keep"] = mask.keep
-            parts["only"] = only if layer == self.config.depth - 1 else None
+            parts["only"] = only if layer == blocks - 1 else None
             if self.checkpointing and self.training:
                 x = checkpoint(block, x, use_reentrant=False, cache=store, **parts)  # pyright: ignore
             else:
@@ -135,6 +136,8 @@ class Backbone(nn.Module):
                 x = after(layer + 1, x)
         if cache is not None:
             cache.finish()
+        if only is not None and blocks == 0:  # there was none to leave the others out
+            x = pick(x, only)
         return self.norm(x) if depth is None else x
 
     def new_cache(

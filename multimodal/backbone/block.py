@@ -76,6 +76,11 @@ class Branch(nn.Module):
         return x + y if self.pre else self.norm(x + y)
 
 
+def pick(x: Float[Tensor, "b t d"], only: Int[Tensor, " b"]) -> Float[Tensor, "b 1 d"]:
+    """The one token of each row that stands at `only`."""
+    return x[torch.arange(len(x), device=x.device), only][:, None]
+
+
 class Block(nn.Module):
     """x + attention(x), + cross-attention(x, context), + convolution(x), + mlp(x), normalised before or after each."""
 
@@ -115,7 +120,7 @@ class Block(nn.Module):
         y = self.attention(self.attention_branch.enter(x), scores=scores, rotary=rotary, cache=cache)
         x = self.attention_branch.leave(x, y)
         if only is not None:
-            x = x[torch.arange(len(x), device=x.device), only][:, None]
+            x = pick(x, only)
         if self.cross is not None and self.cross_branch is not None and context is not None:
             y = self.cross(self.cross_branch.enter(x), scores=context_scores, context=context, cache=cache)
             x = self.cross_branch.leave(x, y)

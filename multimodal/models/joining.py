@@ -110,8 +110,8 @@ def _encoder_of(model: Any, seconds: float | None) -> tuple[AnyFeaturesEncoderCo
     if isinstance(model, CtcRecognizer):
         if model.config.between:
             raise ArgumentError(
-                "The encoder of this CtcRecognizer hears its own answers between its blocks, which are not "
-                "there in a joined model; take one that was trained without (between)."
+                "The encoder of this CtcRecognizer hears its own answers between its blocks, which a joined model does "
+                "not have; take one that was trained without: conformer_ctc.py --model.fresh.between false."
             )
         return model.config.encoder, model.encoder, _window(model, seconds, 15.0, _LONGEST)
     raise ArgumentError(

@@ -1,8 +1,8 @@
 """Questions about drawn scenes, with their answers: on colour, shape, count, size, place and relation.
 
-    questions/chat.jsonl       about most training scenes talks of one to three turns, about all others single
-                               questions, with the scene's image and the kinds of questions; of some training scenes
-                               a caption too
+    questions/chat.jsonl       talks of one to three turns about most training scenes, single questions about the
+                               others and those of "val" and "test", with the scene's image and the kinds of
+                               questions; of some training scenes a caption too
     questions/captions.jsonl   each scene and its captions, to align a projector with
     questions/texts.jsonl      the same words without images: what a small language model learns to talk from
 
@@ -94,8 +94,7 @@ def write_questions(scenes: str | Path, out: str | Path, *, seed: int = 0) -> Pa
         talks = scene_talks(scene, chance)
         if row["split"] == "train" and scene.kind == "relation":  # yes and no are what is learned last
             talks.append([_there(scene, chance), _holds(scene, chance)])
-            first, second = scene.things
-            talks += [[_stands(first, second, scene.relation)], [_stands(second, first, _OTHER[scene.relation])]]
+            talks += [[question] for question in _stands(scene)]
         for talk in talks:
             # In a fixed order the turn would tell which thing is meant: one need not find it by its name.
             chance.shuffle(talk)
@@ -126,7 +125,7 @@ def _of_relation(scene: Scene, chance: random.Random) -> list[list[Question]]:
         colours,
         [Question("relation", f"What is {other} the {first.shape}?", second.shape)],
         [_there(scene, chance)],
-        [_stands(*((first, second, relation) if chance.random() < 0.5 else (second, first, other)))],
+        [_stands(scene)[0 if chance.random() < 0.5 else 1]],
         [_holds(scene, chance)],
     ]
     if first.colour != second.colour:
@@ -134,9 +133,13 @@ def _of_relation(scene: Scene, chance: random.Random) -> list[list[Question]]:
     return talks
 
 
-def _stands(one: Thing, other: Thing, relation: str) -> Question:
-    """How the one stands to the other: what cannot be told from which shapes there are."""
-    return Question("relation", f"Where is the {one.shape}, seen from the {other.shape}?", f"{relation} it")
+def _stands(scene: Scene) -> list[Question]:
+    """How each of two things stands to the other: what cannot be told from which shapes there are."""
+    first, second = scene.things
+    seen = ((first, second, scene.relation), (second, first, _OTHER[scene.relation]))
+    return [
+        Question("relation", f"Where is the {a.shape}, seen from the {b.shape}?", f"{how} it") for a, b, how in seen
+    ]
 
 
 def _holds(scene: Scene, chance: random.Random) -> Question:
