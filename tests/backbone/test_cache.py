@@ -226,3 +226,13 @@ def test_cache_follows_the_weights():
     assert cache.layers[0].k.dtype == torch.bfloat16
     assert cache.layers[0].k.shape == (2, 1, 8, 6)  # one spare slot, where padding goes
     assert backbone.new_cache(2, 7, dtype=torch.float32).layers[0].v.dtype == torch.float32
+
+
+def test_gradients_through_a_cache_are_those_of_one_pass():
+    """Layers share a block of memory, and a write to one must not count as a change of what another has saved."""
+    backbone, _ = build(CONFIGS["rotary, grouped"])
+    given = [X.clone().requires_grad_() for _ in range(2)]
+    backbone(given[0], mask=CAUSAL).square().sum().backward()
+    backbone(given[1], mask=CAUSAL, cache=backbone.new_cache(B, T)).square().sum().backward()
+    assert given[0].grad is not None and given[1].grad is not None
+    close(given[1].grad, given[0].grad)

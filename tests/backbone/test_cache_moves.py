@@ -119,6 +119,8 @@ def test_a_beginning_is_kept_and_put_under_every_row(case):
     state = one.state()
     assert state.keys() == {f"{layer}.{name}" for layer in range(2) for name in "kv"}
     assert all(value.shape[1] == 4 for value in state.values())
+    held = [value.untyped_storage().nbytes() == value.nbytes for value in state.values()]
+    assert all(held), "what is kept must not keep the room of the whole cache"
     cache = backbone.new_cache(B, 9)
     cache.fill(state)
     same = {name: value[:1].expand(B, *value.shape[1:]) for name, value in context.items()}
