@@ -88,11 +88,11 @@ SMOKE = Smoke(
         "--model.layers=[]",
         "--data.batch_size=32",
         "--model.optimizer.lr=0.01",
-        "--trainer.max_epochs=1",
+        "--trainer.max_steps=100",
     ),
     data=_small_talk,
     metric="val_accuracy",
-    at_least=0.33,  # a fresh projector between the same two models: 0.23
+    at_least=0.36,  # a fresh projector between the same two models: 0.28
 )
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ Your own  --data.root: JSON lines {"messages": [{"role": "user", "content": "<au
 Projector folds five tokens of the encoder into one (100 ms of Whisper's); "{fold: [1, 3]}" three
 Stages    --model.training.train projector, then llava_instruct.py with --model.source and what that left
 Hardware  two cores of a CPU for the digits; Whisper-small and Qwen2-0.5B: one GPU with 24 GB
-Hours     0.02 for the digits: 79 seconds of CPU time; Whisper-small and Qwen2-0.5B: not yet run
-Expected  97.7% of the 300 clips of FSDD's official test split (95% interval 95.7 to 99.3%, `multimodal evaluate`); 10%
+Hours     0.02 for the digits: 60 seconds of CPU time; Whisper-small and Qwen2-0.5B: not yet run
+Expected  98.7% of the 300 clips of FSDD's official test split (95% interval 97.3 to 99.7%, `multimodal evaluate`); 10%
           of silence, 10.7% with the recordings of other questions. The frozen encoder was an AST that had learned the
           same digits (98.7% as a classifier). Whisper-small and Qwen2-0.5B: not yet run
 Small     python recipes/speech_adapter.py smoke          tones with names, about half a minute on a CPU

@@ -27,7 +27,7 @@ from multimodal.tokenizers.image import ImageTokenizerConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 from multimodal.tokenizers.text_training import train_tokenizer
 
-SCENES, SIDE, WIDTH = 1500, 32, 64  # pictures; pixels; of both models
+SCENES, SIDE, WIDTH = 1000, 32, 64  # pictures; pixels; of both models
 LOOKS, READS = 150, 120  # steps of the encoder and of the language model
 ROWS = 48  # examples of a step
 
