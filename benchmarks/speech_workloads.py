@@ -25,7 +25,7 @@ def write_model(folder: Path, size: str, length: int = 448) -> None:
     from whisper.tokenizer import LANGUAGES
 
     from multimodal.hub.transformers_export import save_transformers
-    from multimodal.models.speech_tokens import suppressed, suppressed_first
+    from multimodal.models.speech.tokens import suppressed, suppressed_first
     from multimodal.presets import whisper
     from multimodal.tokenizers.text_ranks import load_tiktoken, whisper_tokens
 
@@ -70,7 +70,7 @@ def writing(folder: str, library: str, beams: int | None = None, dtype: str = "f
 
 def ours(folder: str, beams: int | None, dtype: str) -> Any:
     from multimodal.hub import load
-    from multimodal.models.speech_decoding import DecodingConfig, decode_windows
+    from multimodal.models.speech.decoding import DecodingConfig, decode_windows
 
     model: Any = load(folder, dtype=dtype)
     config = DecodingConfig(language="en", timestamps=False, beams=beams, max_new_tokens=NEW)
@@ -104,9 +104,9 @@ def recording(folder: str, batch_size: int | None, dtype: str = "auto") -> Step:
     What random weights write is never trusted, so windows of a batch are verified, but not decoded again.
     """
     from multimodal.hub import load
-    from multimodal.models import speech_batched
+    from multimodal.models.speech import batched
 
-    decoder: Any = speech_batched._Decoder
+    decoder: Any = batched._Decoder
     verify = decoder._suspicion
     decoder._suspicion = lambda *given: verify(*given) and None
     model: Any = load(folder, dtype=dtype)
@@ -135,7 +135,7 @@ def bursts(seconds: int, rate: int = 16_000) -> np.ndarray:
 def windows(folder: str, count: int = 32) -> Step:
     """On a GPU: a step encodes `count` windows and writes `NEW` tokens for each, in bf16; it returns their ids."""
     from multimodal.hub import load
-    from multimodal.models.speech_decoding import DecodingConfig, decode_windows
+    from multimodal.models.speech.decoding import DecodingConfig, decode_windows
 
     model: Any = load(folder, device="cuda", dtype="bfloat16")
     mel = spectrograms(model.config.features.mels, count).to("cuda")

@@ -99,9 +99,9 @@ def _load(folder: str, library: str, dtype: str) -> Any:
 
 def _ours(folder: str, count: int, new: int, dtype: str, together: bool) -> Callable[[], Tensor]:
     from multimodal.generation.config import GenerationConfig
-    from multimodal.models.chat_answers import answer_prompts
-    from multimodal.models.chat_memory import ChatPrompt
-    from multimodal.models.views import Seen
+    from multimodal.models.chat.answers import answer_prompts
+    from multimodal.models.chat.memory import ChatPrompt
+    from multimodal.models.chat.views import Seen
 
     model = _load(folder, "ours", dtype)
     seen = Seen(image(), PATCHES)

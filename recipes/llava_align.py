@@ -22,8 +22,8 @@ from multimodal.data.chat.scene_questions import CAPTIONS
 from multimodal.finetuning.precision import training_precision
 from multimodal.finetuning.small_talk import write_small_talk
 from multimodal.finetuning.vision_language_start import joined
+from multimodal.models.chat.tiles import TilesConfig
 from multimodal.models.projector import AnyProjectorConfig, MlpProjectorConfig
-from multimodal.models.tiles import TilesConfig
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
 from multimodal.tokenizers.image_transform import Resize

@@ -19,7 +19,7 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.text.made import write_questions
 from multimodal.data.text.question_data import QuestionData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
-from multimodal.models.text_body import bare
+from multimodal.models.text.body import bare
 from multimodal.models.text_heads import QuestionAnswererConfig
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.question_answering import QuestionAnsweringTask

@@ -20,7 +20,7 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.text.made import write_reviews
 from multimodal.data.text.task_data import LabeledTextData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
-from multimodal.models.text_body import bare
+from multimodal.models.text.body import bare
 from multimodal.models.text_encoder import TextEncoder
 from multimodal.models.text_heads import FirstTokenHeadConfig, PooledHeadConfig, TextClassifierConfig
 from multimodal.tasks.optimizer import OptimizerConfig

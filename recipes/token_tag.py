@@ -16,7 +16,7 @@ from multimodal.cli.recipe import Smoke, run
 from multimodal.data.text.made import write_tagged
 from multimodal.data.text.task_data import TaggedWordData
 from multimodal.finetuning.text_start import FreshConfig, starting_body
-from multimodal.models.text_body import bare
+from multimodal.models.text.body import bare
 from multimodal.models.text_heads import TokenTaggerConfig
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.token_tagging import TokenTaggingTask

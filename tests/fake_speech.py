@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from tiny_speech import tiny_whisper
 
-from multimodal.models import speech_batched, speech_sequential
-from multimodal.models.speech_decoding import compression_ratio
-from multimodal.models.speech_options import Decoded
+from multimodal.models.speech import batched, sequential
+from multimodal.models.speech.decoding import compression_ratio
+from multimodal.models.speech.options import Decoded
 
 RATE = 16_000
 
@@ -80,8 +80,8 @@ def scripted(
 ) -> tuple[Script, Script]:
     """Decoders of batches, and of windows on their own, that give these answers."""
     scripts = Script(list(batch)), Script(list(alone))
-    monkeypatch.setattr(speech_batched, "decode", scripts[0])
-    monkeypatch.setattr(speech_sequential, "decode", scripts[1])
+    monkeypatch.setattr(batched, "decode", scripts[0])
+    monkeypatch.setattr(sequential, "decode", scripts[1])
     return scripts
 
 
@@ -94,5 +94,5 @@ def hearing(monkeypatch: Any, odds: Callable[[int], dict[str, float]]) -> None:
         heard[0] += len(context)
         return rows
 
-    monkeypatch.setattr(speech_batched, "detect_language", detect)
-    monkeypatch.setattr(speech_sequential, "detect_language", detect)
+    monkeypatch.setattr(batched, "detect_language", detect)
+    monkeypatch.setattr(sequential, "detect_language", detect)

@@ -14,8 +14,8 @@ from multimodal.backbone.backbone import BackboneConfig
 from multimodal.backbone.block import BlockConfig
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.models.audio_encoder import AudioEncoderConfig
+from multimodal.models.speech.tokens import suppressed, suppressed_first
 from multimodal.models.speech_recognizer import SpeechRecognizer, SpeechRecognizerConfig
-from multimodal.models.speech_tokens import suppressed, suppressed_first
 from multimodal.tokenizers.audio import ConvStemConfig
 from multimodal.tokenizers.audio_features import LogMelConfig
 from multimodal.tokenizers.text import TextTokenizer

@@ -19,6 +19,7 @@ from multimodal.backbone.rotary import RotaryConfig
 from multimodal.generation.config import GenerationConfig
 from multimodal.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from multimodal.models.language_model import LanguageModel, LanguageModelConfig
+from multimodal.models.text.summary import FirstTokenHeadConfig, PooledHeadConfig
 from multimodal.models.text_encoder import MaskedHeadConfig, PoolerConfig, TextEncoder, TextEncoderConfig
 from multimodal.models.text_heads import (
     MultipleChoiceConfig,
@@ -26,7 +27,6 @@ from multimodal.models.text_heads import (
     TextClassifierConfig,
     TokenTaggerConfig,
 )
-from multimodal.models.text_summary import FirstTokenHeadConfig, PooledHeadConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings

@@ -22,7 +22,7 @@ from multimodal.errors import ArgumentError, DataError, nearest
 
 if TYPE_CHECKING:
     from multimodal.cli.text_talk import TextTalk
-    from multimodal.models.conversation import Conversation
+    from multimodal.models.chat.conversation import Conversation
 
     Talk: TypeAlias = Conversation | TextTalk
 
@@ -70,7 +70,7 @@ def _begin(model: Any, arguments: argparse.Namespace, shown: Sequence[Path]) -> 
     """
     from multimodal.cli.text_talk import TextTalk
     from multimodal.models.language_model import LanguageModel
-    from multimodal.models.text_input import tokenizer_of
+    from multimodal.models.text.input import tokenizer_of
     from multimodal.models.vision_language import VisionLanguageModel
 
     kind = type(model).__name__
@@ -111,7 +111,7 @@ def _answer(talk: Talk, question: str, options: dict[str, Any], *, as_json: bool
 
 def _searches(talk: Talk, options: Any) -> bool:
     """Whether beams are searched, which know no word for certain before the last."""
-    from multimodal.models.text_options import settings
+    from multimodal.models.text.options import settings
 
     model: Any = talk.model
     return settings(model.config.generation, model.tokenizer, options).beams is not None

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from multimodal.hub import load
     from multimodal.models.language_model import LanguageModel
-    from multimodal.models.text_options import settings
+    from multimodal.models.text.options import settings
 
     model: Any = load(arguments.model, device=arguments.device, dtype=arguments.dtype)
     _check(model, arguments)
@@ -114,7 +114,7 @@ def _check(model: Any, arguments: argparse.Namespace) -> None:
     """Refuse a model that cannot do what is asked for."""
     from multimodal.models.encoder_decoder import EncoderDecoder
     from multimodal.models.language_model import LanguageModel
-    from multimodal.models.text_input import tokenizer_of
+    from multimodal.models.text.input import tokenizer_of
 
     kind = type(model).__name__
     if not isinstance(model, LanguageModel | EncoderDecoder):
@@ -132,7 +132,7 @@ def _messages(text: str, system: str | None) -> list[dict[str, str]]:
 
 def _steps(model: Any, prompt: Any, options: dict[str, Any]) -> Iterator[Step]:
     from multimodal.models.language_model import LanguageModel
-    from multimodal.models.text_generation import stream_target, stream_text
+    from multimodal.models.text.generation import stream_target, stream_text
 
     rest: Any = {name: value for name, value in options.items() if name not in ("draft", "truncate")}
     if isinstance(model, LanguageModel):

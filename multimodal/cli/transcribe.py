@@ -22,7 +22,7 @@ from multimodal.cli import inputs
 from multimodal.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
-    from multimodal.models.speech_result import Transcription
+    from multimodal.models.speech.result import Transcription
 
 HELP = "write down what is said in recordings or videos"
 
@@ -120,8 +120,8 @@ def _transcriptions(
     model: Any, paths: Sequence[Path], arguments: argparse.Namespace, errors: list[tuple[Any, str]]
 ) -> Iterator[tuple[Path, Transcription]]:
     """Each recording and its text, as soon as it is known."""
-    from multimodal.models import ctc_transcription, speech_transcription
     from multimodal.models.ctc_recognizer import CtcRecognizer
+    from multimodal.models.speech import ctc, transcription
     from multimodal.models.speech_recognizer import SpeechRecognizer
 
     options: dict[str, Any] = {"timestamps": "word" if arguments.words else "segment"}
@@ -129,25 +129,25 @@ def _transcriptions(
     if isinstance(model, SpeechRecognizer):
         options |= {"language": arguments.language, "task": arguments.task or "transcribe"}
         options |= {"prompt": arguments.prompt, "condition": not arguments.no_condition}
-        found = speech_transcription.stream(model, paths, errors=errors, **options)
+        found = transcription.stream(model, paths, errors=errors, **options)
     elif isinstance(model, CtcRecognizer):
         if given := [name for name in _OF_WHISPER if getattr(arguments, name)]:
             raise ArgumentError(
                 f"--{given[0].replace('_', '-')} has no meaning for {arguments.model}, a CtcRecognizer, which writes "
                 "down the language that it was trained on; leave it out."
             )
-        found = ctc_transcription.stream(model, paths, errors=errors, **options)
+        found = ctc.stream(model, paths, errors=errors, **options)
     else:
         kind = type(model).__name__
         raise ArgumentError(
             f"{arguments.model} is a {kind}; transcribe needs a SpeechRecognizer or a CtcRecognizer, of speech."
         )
-    for place, transcription in found:
-        yield paths[place], transcription
+    for place, said in found:
+        yield paths[place], said
 
 
 def _rendered(transcription: Transcription, arguments: argparse.Namespace, *, several: bool) -> str:
-    from multimodal.models.speech_formats import render
+    from multimodal.models.speech.formats import render
 
     text = render(transcription, arguments.format, words=arguments.words)
     if arguments.out is not None or not several:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from tokenizers import AddedToken
 
 from multimodal.models.ctc_recognizer import CtcRecognizer
+from multimodal.models.speech.tokens import suppressed, suppressed_first
 from multimodal.models.speech_recognizer import SpeechRecognizer
-from multimodal.models.speech_tokens import suppressed, suppressed_first
 from multimodal.presets.conformer import conformer
 from multimodal.presets.speech import WhisperSize, whisper
 from multimodal.tokenizers.audio import ConvStemConfig

@@ -12,7 +12,7 @@ from typing import Any
 from multimodal.errors import ArgumentError
 from multimodal.hub import load
 from multimodal.models.language_model import LanguageModel
-from multimodal.models.text_body import TextHead, bare
+from multimodal.models.text.body import TextHead, bare
 from multimodal.models.text_encoder import TextEncoder
 from multimodal.presets import bert
 from multimodal.tokenizers.text_training import Kind, train_tokenizer

@@ -22,10 +22,10 @@ from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.hub import transformers_llama
 from multimodal.hub.transformers_family import Fields, Published, activation_name
 from multimodal.hub.transformers_vision import Tower, essential_vision, read_vision, write_vision
+from multimodal.models.chat.tiles import LLAVA_NEXT_CANVASES, TilesConfig
 from multimodal.models.features import FeaturesConfig
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.projector import MlpProjectorConfig
-from multimodal.models.tiles import LLAVA_NEXT_CANVASES, TilesConfig
 from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
 from multimodal.presets.dual import CLIP_TRANSFORM, SIGLIP_TRANSFORM
 from multimodal.weights.clip import CLIP_IMAGE, SIGLIP_IMAGE

@@ -15,7 +15,7 @@ from typing import Any
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.files import read_json
 from multimodal.hub.transformers_family import Fields
-from multimodal.models.tiles import TilesConfig
+from multimodal.models.chat.tiles import TilesConfig
 from multimodal.tokenizers.image_transform import ImageTransformConfig, Interpolation
 
 PIXELS = "preprocessor_config.json"

@@ -13,7 +13,7 @@ from multimodal.errors import DataError
 from multimodal.hub.files import read_json
 from multimodal.hub.transformers_llava import CLASSES, strategy
 from multimodal.hub.transformers_pixels import PIXELS, PROCESSOR, read_pixels, write_pixels
-from multimodal.models.chat_messages import IMAGE
+from multimodal.models.chat.messages import IMAGE
 from multimodal.models.image_encoder import ImageEncoderConfig
 from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
 from multimodal.tokenizers.text import TextTokenizer

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from multimodal.errors import ArgumentError
 from multimodal.models.png import png_bytes, write_png
-from multimodal.models.text_input import device_of, tokenizer_of
+from multimodal.models.text.input import device_of, tokenizer_of
 from multimodal.models.watching import evaluating, recorded
 from multimodal.tokenizers.encoded import Encoded
 

@@ -175,7 +175,7 @@ class CtcRecognizer(nn.Module):
         return after
 
     def transcribe(self, audio: Any, **options: Any) -> Any:
-        """What is said in a recording, or in each of a list, with the times of all words; see `ctc_transcription.py`.
+        """What is said in a recording, or in each of a list, with the times of all words; see `speech/ctc.py`.
 
         Args:
             audio: a path, the bytes of a file, samples at 16 kHz, or (samples, rate); or a list of these.
@@ -185,6 +185,6 @@ class CtcRecognizer(nn.Module):
             ArgumentError: an option that the model cannot follow, or a model without a tokenizer.
             MediaError: a recording that cannot be read, and no `errors` list was given.
         """
-        from multimodal.models.ctc_transcription import transcribe
+        from multimodal.models.speech.ctc import transcribe
 
         return transcribe(self, audio, **options)

@@ -24,7 +24,7 @@ from multimodal.models.fingerprint import fingerprint
 from multimodal.models.open_clip_towers import OpenClipImageConfig, OpenClipTextConfig
 from multimodal.models.prediction import Prediction
 from multimodal.models.similarity import SimilarityConfig, SoftmaxSimilarityConfig
-from multimodal.models.text_input import by_length, device_of, is_text, longest_input, rows_of
+from multimodal.models.text.input import by_length, device_of, is_text, longest_input, rows_of
 from multimodal.models.towers import ImageTower, ImageTowerConfig, TextTowerConfig
 from multimodal.models.watching import evaluating
 from multimodal.models.zero_shot import AUDIO_TEMPLATES, TEMPLATES, class_vectors, filled

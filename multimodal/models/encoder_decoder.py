@@ -22,9 +22,9 @@ from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
 from multimodal.generation.rows import Generated
 from multimodal.models.attention_maps import AttentionMaps, target_maps
-from multimodal.models.text_generation import complete_targets, plain, stream_target
-from multimodal.models.text_input import is_text, tokenizer_of
-from multimodal.models.text_options import Options
+from multimodal.models.text.generation import complete_targets, plain, stream_target
+from multimodal.models.text.input import is_text, tokenizer_of
+from multimodal.models.text.options import Options
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import Placement, TextEmbeddingConfig, positions_after
 

@@ -12,8 +12,9 @@ from tokenizers import AddedToken, Tokenizer
 from torch import nn
 
 from multimodal.errors import ArgumentError
-from multimodal.models.chat_layout import chat_text
-from multimodal.models.chat_messages import AUDIO, IMAGE, chat_of
+from multimodal.models.chat.layout import chat_text
+from multimodal.models.chat.messages import AUDIO, IMAGE, chat_of
+from multimodal.models.chat.tiles import TilesConfig
 from multimodal.models.classifier import Classifier
 from multimodal.models.ctc_recognizer import CtcRecognizer
 from multimodal.models.dual_encoder import DualEncoder
@@ -21,8 +22,7 @@ from multimodal.models.features import AnyFeaturesEncoderConfig, FeaturesConfig
 from multimodal.models.language_model import LanguageModel
 from multimodal.models.projector import AnyProjectorConfig, MlpProjectorConfig
 from multimodal.models.speech_recognizer import SpeechRecognizer
-from multimodal.models.text_input import tokenizer_of
-from multimodal.models.tiles import TilesConfig
+from multimodal.models.text.input import tokenizer_of
 from multimodal.models.towers import ImageTower, ImageTowerConfig
 from multimodal.models.vision_language import VisionLanguageConfig, VisionLanguageModel
 from multimodal.tokenizers.audio import ConvStemConfig

@@ -1,7 +1,7 @@
 """A decoder-only language model: tokens, the shared backbone under a causal mask, and logits of the next token.
 
 GPT, GPT-2, Llama, Mistral and Qwen2 are configs of this one class. How tokens are chosen is in `generation/`, the way
-from prompts to texts in `text_generation.py`, training in `multimodal/tasks`.
+from prompts to texts in `text/generation.py`, training in `multimodal/tasks`.
 
 Axes: b batch · t length · d model width · v vocabulary
 Refs: GPT-2 (Radford et al. 2019) · Llama arXiv:2302.13971 · prefix-LM arXiv:1910.10683 §3.2.1
@@ -26,10 +26,10 @@ from multimodal.generation.config import GenerationConfig
 from multimodal.generation.prefix import Prefix
 from multimodal.generation.rows import Generated
 from multimodal.models.attention_maps import AttentionMaps, text_maps
-from multimodal.models.text_generation import Drafts, complete_texts, plain, prompt_rows, several_prompts, stream_text
-from multimodal.models.text_input import tokenizer_of
-from multimodal.models.text_options import Options
-from multimodal.models.text_scoring import TextScore, score_texts
+from multimodal.models.text.generation import Drafts, complete_texts, plain, prompt_rows, several_prompts, stream_text
+from multimodal.models.text.input import tokenizer_of
+from multimodal.models.text.options import Options
+from multimodal.models.text.scoring import TextScore, score_texts
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig, positions_after

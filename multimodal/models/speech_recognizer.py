@@ -1,7 +1,7 @@
 """A speech recognizer: an encoder of spectrograms and a decoder that writes text. Whisper, in all sizes, is a config.
 
-The rules by which text is written (timestamps, suppression, beams, fallback) are in `speech_decoding.py`, the way from
-a recording to a transcription in `speech_transcription.py`.
+The rules by which text is written (timestamps, suppression, beams, fallback) are in `speech/decoding.py`, the way from
+a recording to a transcription in `speech/transcription.py`.
 
 Axes: b batch · n contexts: b, or b / beams · m mel channels · t frames, or text length · l text length beside frames ·
 s encoder tokens · c their width · d width of the decoder · v vocabulary
@@ -22,8 +22,8 @@ from multimodal.backbone.mask import Mask
 from multimodal.backbone.packed import project
 from multimodal.errors import ArgumentError
 from multimodal.models.audio_encoder import AudioEncoderConfig
-from multimodal.models.speech_options import TranscribeOptions
-from multimodal.models.speech_tokens import SpeechTokens
+from multimodal.models.speech.options import TranscribeOptions
+from multimodal.models.speech.tokens import SpeechTokens
 from multimodal.tokenizers.audio_features import LogMelConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig, positions_after
@@ -135,7 +135,7 @@ class SpeechRecognizer(nn.Module):
                 know.
             MediaError: a recording cannot be read, and no `errors` list was given.
         """
-        from multimodal.models.speech_transcription import transcribe
+        from multimodal.models.speech.transcription import transcribe
 
         return transcribe(self, audio, errors=errors, **options)
 

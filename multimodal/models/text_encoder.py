@@ -22,9 +22,9 @@ from multimodal.backbone.mlp import Activation, activate
 from multimodal.backbone.norm import LayerNormConfig, NormConfig
 from multimodal.errors import ArgumentError
 from multimodal.models.attention_maps import AttentionMaps, text_maps
-from multimodal.models.text_filling import Filling, fillings, masked_row
-from multimodal.models.text_input import batches, device_of, is_text, longest_input, rows_of, tokenizer_of
-from multimodal.models.text_summary import mean_real
+from multimodal.models.text.filling import Filling, fillings, masked_row
+from multimodal.models.text.input import batches, device_of, is_text, longest_input, rows_of, tokenizer_of
+from multimodal.models.text.summary import mean_real
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig

@@ -1,7 +1,7 @@
 """Text models with a task's head: labels of texts, tags of words, answers in a context, the right one of several.
 
-Each is a body (`text_body.py`) and a layer or two on its hidden states (of whole texts: `text_summary.py`). What logits
-mean for people is worked out in `text_answers.py`; training is in `multimodal/tasks`.
+Each is a body (`text/body.py`) and a layer or two on its hidden states (of whole texts: `text/summary.py`). What logits
+mean for people is worked out in `text/answers.py`; training is in `multimodal/tasks`.
 
 Axes: b batch, or b · c for choices · t length · d model width · n classes or tags · c choices
 Refs: BERT arXiv:1810.04805 §4 · GPT-1 (Radford et al. 2018)
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from multimodal.backbone.backbone import initialize
 from multimodal.errors import ArgumentError
 from multimodal.models.prediction import Prediction
-from multimodal.models.text_answers import (
+from multimodal.models.text.answers import (
     Answer,
     Span,
     best_answers,
@@ -31,9 +31,9 @@ from multimodal.models.text_answers import (
     text_rows,
     word_rows,
 )
-from multimodal.models.text_body import BodyConfig, TextHead, names_of
-from multimodal.models.text_input import device_of, tokenizer_of
-from multimodal.models.text_summary import FirstTokenHeadConfig, PooledHeadConfig
+from multimodal.models.text.body import BodyConfig, TextHead, names_of
+from multimodal.models.text.input import device_of, tokenizer_of
+from multimodal.models.text.summary import FirstTokenHeadConfig, PooledHeadConfig
 from multimodal.models.watching import evaluating
 from multimodal.tokenizers.encoded import TextBatch
 from multimodal.tokenizers.text import TextTokenizer

@@ -23,7 +23,7 @@ from multimodal.backbone.pool import AttentionPool
 from multimodal.errors import ArgumentError
 from multimodal.models.continuations import last_real
 from multimodal.models.image_encoder import AnyImageEncoderConfig, ImageEncoder
-from multimodal.models.text_summary import mean_real
+from multimodal.models.text.summary import mean_real
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig
 from multimodal.tokenizers.tokens import Tokens
 

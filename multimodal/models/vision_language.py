@@ -2,7 +2,7 @@
 
 LLaVA-1.5 and LLaVA-NeXT are configs of this one class, and so is a speech adapter. In the ids of a text a placeholder
 stands for each token of an image; the image's vectors take those places, so any number of images may stand anywhere.
-From messages to ids: `chat_messages.py`, `chat_layout.py`; from ids to answers: `chat_answers.py`; from two trained
+From messages to ids: `chat/messages.py`, `chat/layout.py`; from ids to answers: `chat/answers.py`; from two trained
 models to one of these: `joining.py`.
 
 Axes: b batch · t length, placeholders included · n views · k channels · H, W pixels, or mel channels and frames ·
@@ -25,16 +25,16 @@ from multimodal.backbone.cache import Cache
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import GenerationConfig
 from multimodal.generation.rows import Generated
-from multimodal.models.chat_answers import complete_chats, stream_chat
-from multimodal.models.chat_memory import ChatMemory
-from multimodal.models.chat_messages import several_chats
-from multimodal.models.conversation import Conversation
+from multimodal.models.chat.answers import complete_chats, stream_chat
+from multimodal.models.chat.conversation import Conversation
+from multimodal.models.chat.memory import ChatMemory
+from multimodal.models.chat.messages import several_chats
+from multimodal.models.chat.tiles import TilesConfig, arrange
+from multimodal.models.chat.views import Reader, Views
 from multimodal.models.features import Features, FeaturesConfig
 from multimodal.models.language_model import LanguageModelConfig
 from multimodal.models.projector import AnyProjectorConfig, LinearProjectorConfig, MlpProjectorConfig
-from multimodal.models.text_options import Options
-from multimodal.models.tiles import TilesConfig, arrange
-from multimodal.models.views import Reader, Views
+from multimodal.models.text.options import Options
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_embedding import TextEmbeddingConfig

@@ -25,7 +25,7 @@ from multimodal.errors import ArgumentError, DataError
 from multimodal.generation.ctc import best_path
 from multimodal.losses import IGNORE, ctc_loss, fits
 from multimodal.models.ctc_recognizer import CtcRecognizer, Scored
-from multimodal.models.text_input import tokenizer_of
+from multimodal.models.text.input import tokenizer_of
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.spec_augment import SpecAugmentConfig
 from multimodal.tasks.training import TrainingTask

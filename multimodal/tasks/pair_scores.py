@@ -16,7 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from multimodal.metrics import RetrievalScores, retrieval
 from multimodal.models.dual_encoder import DualEncoder
-from multimodal.models.text_input import device_of
+from multimodal.models.text.input import device_of
 from multimodal.models.watching import evaluating
 
 

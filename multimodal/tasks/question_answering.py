@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from multimodal.data.text.question_data import WholeQuestions
 from multimodal.losses import span_loss
 from multimodal.metrics import answer_scores
-from multimodal.models.text_answers import best_answers
+from multimodal.models.text.answers import best_answers
 from multimodal.models.text_heads import QuestionAnswerer
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.training import TrainingTask

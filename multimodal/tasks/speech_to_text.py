@@ -23,11 +23,11 @@ from torchmetrics.text import CharErrorRate, WordErrorRate
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError, DataError
 from multimodal.losses import IGNORE
-from multimodal.models.speech_decoding import decode_windows
-from multimodal.models.speech_options import DecodingConfig
+from multimodal.models.speech.decoding import decode_windows
+from multimodal.models.speech.options import DecodingConfig
+from multimodal.models.speech.tokens import SpeechTokens, Task
 from multimodal.models.speech_recognizer import SpeechRecognizer
-from multimodal.models.speech_tokens import SpeechTokens, Task
-from multimodal.models.text_input import tokenizer_of
+from multimodal.models.text.input import tokenizer_of
 from multimodal.models.watching import evaluating
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.spec_augment import SpecAugmentConfig

@@ -24,7 +24,7 @@ from torchmetrics import MeanMetric, Metric
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError
 from multimodal.losses import IGNORE
-from multimodal.models.views import Views
+from multimodal.models.chat.views import Views
 from multimodal.models.vision_language import VisionLanguageModel
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.training import TrainingTask

@@ -13,9 +13,9 @@ from tiny_vision_language import hearing, picture, seeing
 import multimodal as mm
 from multimodal.checkpoint import load_folder, rebuilt, save
 from multimodal.errors import DataError
+from multimodal.models.chat.tiles import TilesConfig
 from multimodal.models.perceiver import ResamplerConfig
 from multimodal.models.projector import LinearProjectorConfig, PixelShuffleProjectorConfig
-from multimodal.models.tiles import TilesConfig
 
 KINDS = {
     "seeing": seeing,

@@ -14,7 +14,7 @@ from tiny_vision_language import hearing, picture, seeing
 
 from multimodal.checkpoint import save
 from multimodal.cli import main
-from multimodal.models.conversation import Conversation
+from multimodal.models.chat.conversation import Conversation
 
 PLAIN = ["--device", "cpu", "--dtype", "float32"]
 SHORT = [*PLAIN, "--max-new-tokens", "6"]

@@ -12,7 +12,7 @@ from tiny_text_models import bert, gpt, llama, t5
 from multimodal.checkpoint import save
 from multimodal.cli import main
 from multimodal.generation.rows import Step
-from multimodal.models import text_generation
+from multimodal.models.text import generation
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +138,14 @@ def test_interrupted(folder, capsys, monkeypatch):
         yield Step(0, 2, 0.0, "far", None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(text_generation, "stream_text", stream)
+    monkeypatch.setattr(generation, "stream_text", stream)
     out, err = run(capsys, folder, "a", status=130)
     assert out == "so far\n" and err == "multimodal generate: Stopped.\n"
 
 
 def test_a_terminal_is_not_commanded(folder, capsys, monkeypatch):
     step = Step(0, 1, 0.0, "a\x1b[2Jb\x9b👩‍🔬\n", "end")
-    monkeypatch.setattr(text_generation, "stream_text", lambda *_, **__: iter([step]))
+    monkeypatch.setattr(generation, "stream_text", lambda *_, **__: iter([step]))
     assert run(capsys, folder, "a")[0] == "a\x1b[2Jb\x9b👩‍🔬\n\n"
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     assert main(["generate", folder, "a"]) == 0

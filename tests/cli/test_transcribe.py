@@ -15,8 +15,8 @@ from tiny_speech import tiny_whisper
 
 from multimodal.checkpoint import save
 from multimodal.cli import main, transcribe
-from multimodal.models import speech_aligned
-from multimodal.models.speech_words import WordTime, words_of
+from multimodal.models.speech import aligned
+from multimodal.models.speech.words import WordTime, words_of
 from multimodal.presets.conformer import conformer
 from multimodal.tokenizers.text_settings import SpecialTokens
 from multimodal.tokenizers.text_training import train_tokenizer
@@ -104,7 +104,7 @@ def test_words(talks, model, speaking, capsys, monkeypatch):
         words = words_of(model.tokenizer, ids, eot=model.tokens.eot)
         return [WordTime(text, i / 2, i / 2 + 0.5, 0.5, tuple(part)) for i, (text, part) in enumerate(words)]
 
-    monkeypatch.setattr(speech_aligned, "word_times", half_a_second_each)
+    monkeypatch.setattr(aligned, "word_times", half_a_second_each)
     out, _ = run(capsys, "talks/a.wav", "--model", model, "--format", "srt", "--words", "--batch-size", 1)
     blocks = [block.split("\n") for block in out.rstrip("\n").split("\n\n")]
     assert [block[0] for block in blocks] == [str(i + 1) for i in range(len(blocks))]
@@ -244,6 +244,6 @@ def test_a_ctc_model(talks, ctc, capsys):
 
 
 def test_formats_are_those_that_can_be_written():
-    from multimodal.models.speech_formats import FORMATS
+    from multimodal.models.speech.formats import FORMATS
 
     assert transcribe.FORMATS == FORMATS

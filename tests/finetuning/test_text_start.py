@@ -8,7 +8,7 @@ from multimodal.checkpoint import save
 from multimodal.errors import ArgumentError
 from multimodal.finetuning.text_start import FreshConfig, starting_body
 from multimodal.models.language_model import LanguageModel
-from multimodal.models.text_body import bare
+from multimodal.models.text.body import bare
 from multimodal.models.text_encoder import TextEncoder
 from multimodal.models.text_heads import TextClassifierConfig
 

@@ -18,7 +18,7 @@ from multimodal.errors import ArgumentError
 from multimodal.finetuning.vision_language_start import PART, aligned, joined
 from multimodal.hub import load
 from multimodal.losses import IGNORE
-from multimodal.models.views import Views
+from multimodal.models.chat.views import Views
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
 

@@ -130,7 +130,7 @@ def test_adapters_come_back_with_their_projector(bases, tmp_path):
 
 
 def test_rows_of_tiles_end_with_the_saved_vector(bases, tmp_path):
-    from multimodal.models.tiles import TilesConfig
+    from multimodal.models.chat.tiles import TilesConfig
 
     model = seeing(encoder=on_cpu(bases / "vit"), tiles=TilesConfig(canvases=((32, 64), (64, 32))))
     assert model.newline is not None

@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
-from multimodal.models.chat_answers import prompt_of
-from multimodal.models.chat_memory import ChatMemory
-from multimodal.models.tiles import TilesConfig
-from multimodal.models.views import Views
+from multimodal.models.chat.answers import prompt_of
+from multimodal.models.chat.memory import ChatMemory
+from multimodal.models.chat.tiles import TilesConfig
+from multimodal.models.chat.views import Views
 from multimodal.tokenizers.text import TextTokenizer
 
 A, B, C = (picture(seed) for seed in range(3))

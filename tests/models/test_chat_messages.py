@@ -7,8 +7,8 @@ from tiny_text_models import bytelevel, wordpiece
 from tokenizers import AddedToken, Tokenizer, processors
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.chat_layout import chat_text, encode_chat, expand
-from multimodal.models.chat_messages import Chat, chat_of, check_roles, read_chat, several_chats
+from multimodal.models.chat.layout import chat_text, encode_chat, expand
+from multimodal.models.chat.messages import Chat, chat_of, check_roles, read_chat, several_chats
 from multimodal.tokenizers.chat import LLAMA_2, VICUNA
 from multimodal.tokenizers.text import TextTokenizer
 from multimodal.tokenizers.text_settings import SpecialTokens, TextSettings

@@ -210,7 +210,7 @@ def test_a_file_that_was_changed_a_moment_ago_is_not_trusted(tmp_path, monkeypat
 def settled(monkeypatch, *, seconds):
     """Let it be `seconds` later."""
     clock = SimpleNamespace(time_ns=lambda: time.time_ns() + seconds * 10**9)
-    monkeypatch.setattr("multimodal.models.conversation.time", clock)
+    monkeypatch.setattr("multimodal.models.chat.conversation.time", clock)
 
 
 def test_weights_that_change_during_a_talk():

@@ -12,9 +12,9 @@ from multimodal.generation.ctc import Placed, prefix_beams
 from multimodal.hub import load
 from multimodal.media import MediaError
 from multimodal.models.ctc_recognizer import CtcRecognizer, Scored
-from multimodal.models.ctc_transcription import recognize, score_windows, utterances, words_of
-from multimodal.models.speech_activity import Chunk
-from multimodal.models.speech_formats import render
+from multimodal.models.speech.activity import Chunk
+from multimodal.models.speech.ctc import recognize, score_windows, utterances, words_of
+from multimodal.models.speech.formats import render
 from multimodal.presets.conformer import conformer
 from multimodal.tokenizers.audio_features import FbankConfig, standardized
 from multimodal.tokenizers.text_settings import SpecialTokens

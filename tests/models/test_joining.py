@@ -16,10 +16,10 @@ from tiny_vision_language import picture
 from tokenizers import AddedToken, Tokenizer
 
 from multimodal.errors import ArgumentError
+from multimodal.models.chat.tiles import TilesConfig
 from multimodal.models.joining import join
 from multimodal.models.open_clip_towers import OpenClipImageConfig
 from multimodal.models.projector import LinearProjectorConfig, PixelShuffleProjectorConfig
-from multimodal.models.tiles import TilesConfig
 from multimodal.presets.conformer import conformer as conformer_config
 from multimodal.tokenizers.chat import VICUNA
 from multimodal.tokenizers.text import TextTokenizer

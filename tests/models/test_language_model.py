@@ -11,8 +11,8 @@ from tiny_text_models import CHAT, bert, bytelevel, gpt, llama, randomized
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError
 from multimodal.generation.config import BeamConfig, GenerationConfig, SamplingConfig
-from multimodal.models.text_generation import check_helpers
-from multimodal.models.text_options import settings
+from multimodal.models.text.generation import check_helpers
+from multimodal.models.text.options import settings
 from multimodal.tokenizers.text_settings import SpecialTokens
 
 PROMPTS = ["a cat", "", "the dog ran to", "x"]

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from multimodal.models.speech_activity import ActivityConfig, band_power, chunks, runs, smooth
+from multimodal.models.speech.activity import ActivityConfig, band_power, chunks, runs, smooth
 
 RATE = 16_000
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fake_speech import deaf_whisper, hearing, said, scripted, turns
 
-from multimodal.models.speech_transcription import stream, transcribe
+from multimodal.models.speech.transcription import stream, transcribe
 
 # Three windows, which begin at 0, 32 and 64 s.
 TEXTS = (

@@ -11,8 +11,8 @@ import torch
 from tiny_speech import clips, tiny_whisper, whisper_config
 
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.speech_beams import Search
-from multimodal.models.speech_decoding import DecodingConfig, compression_ratio, decode_windows, detect_language
+from multimodal.models.speech.beams import Search
+from multimodal.models.speech.decoding import DecodingConfig, compression_ratio, decode_windows, detect_language
 
 N, POSITIONS = 4, 16
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from multimodal.errors import ArgumentError
-from multimodal.models import speech_fallback as module
-from multimodal.models.speech_fallback import decode_with_fallback, failure
-from multimodal.models.speech_options import Decoded, DecodingConfig
+from multimodal.models.speech import fallback as module
+from multimodal.models.speech.fallback import decode_with_fallback, failure
+from multimodal.models.speech.options import Decoded, DecodingConfig
 
 
 def decoded(avg_logprob=-0.5, compression_ratio=1.5, no_speech=0.0, temperature=0.0):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from multimodal.errors import ArgumentError
-from multimodal.models.speech_formats import FORMATS, apart, clock, render
-from multimodal.models.speech_result import Segment, Transcription, Word
+from multimodal.models.speech.formats import FORMATS, apart, clock, render
+from multimodal.models.speech.result import Segment, Transcription, Word
 
 HOUR = 3600.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from multimodal.models.speech_rules import TextRules, TimestampRules
-from multimodal.models.speech_tokens import SpeechTokens
+from multimodal.models.speech.rules import TextRules, TimestampRules
+from multimodal.models.speech.tokens import SpeechTokens
 
 # Words 0 to 9, special tokens 10 to 19, times 20 to 29.
 TOKENS = SpeechTokens(

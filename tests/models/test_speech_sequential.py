@@ -9,11 +9,11 @@ import pytest
 import torch
 from fake_speech import RATE, deaf_whisper, hearing, said, scripted, voice
 
-from multimodal.models import speech_windows
-from multimodal.models.speech_options import DecodingConfig
-from multimodal.models.speech_segments import cut, text_of
-from multimodal.models.speech_sequential import LongFormConfig, sequential
-from multimodal.models.speech_windows import StreamedWindows, WholeWindows
+from multimodal.models.speech import windows
+from multimodal.models.speech.options import DecodingConfig
+from multimodal.models.speech.segments import cut, text_of
+from multimodal.models.speech.sequential import LongFormConfig, sequential
+from multimodal.models.speech.windows import StreamedWindows, WholeWindows
 
 CONFIG = LongFormConfig(decoding=DecodingConfig(language="en"))
 MINUTE = voice(60)
@@ -138,7 +138,7 @@ def test_streamed_windows_hold_the_same_sound(size, model):
         assert streamed.silent(frame) == whole.silent(frame)
         a, b = whole.at(frame), streamed.at(frame)
         assert a is not None and b is not None and a[1] == b[1]
-        same = speech_windows.window_features(model, [wave[frame * 160 : frame * 160 + 480_000]])
+        same = windows.window_features(model, [wave[frame * 160 : frame * 160 + 480_000]])
         assert torch.equal(b[0][:, :, : b[1]], same[:, :, : b[1]]), "features of the window alone"
         assert torch.all(b[0][:, :, b[1] :] == 0), "and zeros behind, as openai's"
     assert whole.at(6500) is None and streamed.at(6500) is None
@@ -156,11 +156,11 @@ def test_features_are_relative_to_the_whole_recording(model):
 
 
 def test_of_ten_hours_a_minute_is_held(model, monkeypatch):
-    monkeypatch.setattr(speech_windows, "window_features", lambda model, waves: torch.zeros(1, 80, 3000))
+    monkeypatch.setattr(windows, "window_features", lambda model, waves: torch.zeros(1, 80, 3000))
     piece = np.full(30 * RATE, 0.1, dtype=np.float32)
-    windows = StreamedWindows(model, (piece for _ in range(1200)))
+    whole = StreamedWindows(model, (piece for _ in range(1200)))
     frame = 0
-    while windows.at(frame) is not None:
-        assert len(windows._wave) <= 61 * RATE
+    while whole.at(frame) is not None:
+        assert len(whole._wave) <= 61 * RATE
         frame += 2900
-    assert windows.seconds == 36_000.0
+    assert whole.seconds == 36_000.0

@@ -9,7 +9,7 @@ from tiny_speech import whisper_tokenizer
 from tiny_text_models import bytelevel
 
 from multimodal.errors import ArgumentError
-from multimodal.models.speech_tokens import SpeechTokens, suppressed, suppressed_first
+from multimodal.models.speech.tokens import SpeechTokens, suppressed, suppressed_first
 from multimodal.tokenizers.text import TextTokenizer
 
 whisper = pytest.importorskip("whisper.tokenizer")

@@ -16,10 +16,10 @@ from tiny_speech import tiny_whisper
 
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
-from multimodal.models import speech_aligned, speech_stream, speech_transcription
-from multimodal.models.speech_languages import language_code
-from multimodal.models.speech_transcription import transcribe
-from multimodal.models.speech_words import WordTime, words_of
+from multimodal.models.speech import aligned, stream, transcription
+from multimodal.models.speech.languages import language_code
+from multimodal.models.speech.transcription import transcribe
+from multimodal.models.speech.words import WordTime, words_of
 
 ONE = "<0.00> One.<20.00>"
 
@@ -64,8 +64,8 @@ def test_one_window_is_decoded_alone_and_more_in_a_batch(model, monkeypatch):
 
 
 def test_what_is_long_is_streamed(model, monkeypatch):
-    monkeypatch.setattr(speech_transcription, "WHOLE", 1.0)
-    monkeypatch.setattr(speech_transcription, "read_audio", None)
+    monkeypatch.setattr(transcription, "WHOLE", 1.0)
+    monkeypatch.setattr(transcription, "read_audio", None)
     scripted(monkeypatch, alone=[said(model, "<0.00> One.<30.00>"), said(model, "<0.00> Two.<10.00>")])
     found = transcribe(model, voice(40), batch_size=1)
     assert [(s.start, s.text) for s in found.segments] == [(0.0, "One."), (30.0, "Two.")] and found.seconds == 40.0
@@ -77,7 +77,7 @@ def test_words(size, model, monkeypatch):
         words = words_of(model.tokenizer, ids, eot=model.tokens.eot)
         return [WordTime(text, i / 2, i / 2 + 0.5, 0.5, tuple(part)) for i, (text, part) in enumerate(words)]
 
-    monkeypatch.setattr(speech_aligned, "word_times", half_a_second_each)
+    monkeypatch.setattr(aligned, "word_times", half_a_second_each)
     answers = [said(model, "<0.00> One, two.<9.00><9.00> Three!<20.00>"), said(model, "<0.00> Four.<20.00>")]
     scripted(monkeypatch, batch=answers, alone=answers)
     found = transcribe(model, turns(2)[: 52 * RATE], batch_size=size, timestamps="word")
@@ -93,7 +93,7 @@ def test_words_in_one_moment_do_not_take_their_text_with_them(model, monkeypatch
     def at_once(model, context, ids, **options):
         return [WordTime(" One.", 0.0, 0.0, 0.5, tuple(ids))]
 
-    monkeypatch.setattr(speech_aligned, "word_times", at_once)
+    monkeypatch.setattr(aligned, "word_times", at_once)
     scripted(monkeypatch, batch=[said(model, ONE)] * 2)
     found = transcribe(model, turns(2), timestamps="word")
     assert [s.text for s in found.segments] == ["One.", "One."] and found.segments[0].end == 20.0
@@ -251,7 +251,7 @@ def test_progress_counts_seconds_of_audio(model, monkeypatch):
             counted.append(size(item))
             yield item
 
-    monkeypatch.setattr(speech_stream, "track", track)
+    monkeypatch.setattr(stream, "track", track)
     scripted(monkeypatch, batch=[said(model, ONE)] * 3)
     transcribe(model, [turns(2), voice(20)])
     assert sum(counted) == 84 and all(count >= 0 for count in counted)

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from multimodal.models.speech_verification import flipped, missed, repeated, scripts, strange_script, too_much
+from multimodal.models.speech.verification import flipped, missed, repeated, scripts, strange_script, too_much
 
 SPEECH = np.zeros(2000, dtype=bool)
 SPEECH[100:1100], SPEECH[1500:1800] = True, True  # 10 and 3 seconds

@@ -11,8 +11,8 @@ import torch
 from tiny_speech import clips, tiny_whisper, whisper_tokenizer
 
 from multimodal.errors import ArgumentError
-from multimodal.models.speech_alignment import contrast, listened, smoothed, warp
-from multimodal.models.speech_words import WordTime, merge_punctuation, word_times, words_of
+from multimodal.models.speech.alignment import contrast, listened, smoothed, warp
+from multimodal.models.speech.words import WordTime, merge_punctuation, word_times, words_of
 
 
 def ids_of(text):

@@ -8,10 +8,10 @@ from tiny_text_models import CLASSIFIER, KINDS, LABELS, TAGS, bert, bert_config,
 
 from multimodal.backbone.lora import LoraConfig, attach
 from multimodal.errors import ArgumentError
-from multimodal.models.text_answers import best_answers, entity_spans, word_rows
-from multimodal.models.text_body import bare
+from multimodal.models.text.answers import best_answers, entity_spans, word_rows
+from multimodal.models.text.body import bare
+from multimodal.models.text.summary import FirstTokenHeadConfig, PooledHeadConfig, mean_real
 from multimodal.models.text_heads import QuestionAnswererConfig, TextClassifierConfig, TokenTaggerConfig
-from multimodal.models.text_summary import FirstTokenHeadConfig, PooledHeadConfig, mean_real
 from multimodal.tokenizers.encoded import TextBatch
 
 HEADS = ["text classifier", "text classifier on a language model", "tagger", "question answerer", "multiple choice"]

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from multimodal.errors import ArgumentError
-from multimodal.models.tiles import LLAVA_NEXT_CANVASES, TilesConfig, arrange, length, read_tiles
-from multimodal.models.views import Reader
+from multimodal.models.chat.tiles import LLAVA_NEXT_CANVASES, TilesConfig, arrange, length, read_tiles
+from multimodal.models.chat.views import Reader
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 
 VIEW = (12, 12)

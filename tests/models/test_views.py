@@ -13,8 +13,8 @@ from tiny_vision_language import hearing, picture, seeing
 
 from multimodal.errors import ArgumentError
 from multimodal.media import MediaError
-from multimodal.models.tiles import TilesConfig
-from multimodal.models.views import Reader, Seen, Views
+from multimodal.models.chat.tiles import TilesConfig
+from multimodal.models.chat.views import Reader, Seen, Views
 from multimodal.tokenizers.audio_features import SAMPLE_RATE
 
 TILES = TilesConfig(canvases=((32, 64), (64, 32), (64, 64)))
@@ -157,7 +157,7 @@ def test_what_cannot_be_read(tmp_path):
 
 
 def test_a_recording_that_is_too_long_is_refused_and_not_cut(monkeypatch):
-    monkeypatch.setattr("multimodal.models.views.LONGEST", 1.0)
+    monkeypatch.setattr("multimodal.models.chat.views.LONGEST", 1.0)
     model = hearing()
     assert model.reader.read(tiny_sounds.tone(300, 1.0)).tokens == 2 * model.reader.length
     with pytest.raises(MediaError, match=r"longer than 1 s, which is the most that is heard"):

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from multimodal.errors import ArgumentError
+from multimodal.models.chat.tiles import TilesConfig, arrange
+from multimodal.models.chat.views import Views
 from multimodal.models.features import FeaturesConfig
 from multimodal.models.perceiver import ResamplerConfig
 from multimodal.models.projector import LinearProjectorConfig, MlpProjectorConfig, PixelShuffleProjectorConfig
-from multimodal.models.tiles import TilesConfig, arrange
-from multimodal.models.views import Views
 from multimodal.models.vision_language import VisionLanguageConfig
 
 TILES = TilesConfig(canvases=((32, 64), (64, 32)))

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub import save_transformers
-from multimodal.models.chat_answers import prompt_of
+from multimodal.models.chat.answers import prompt_of
+from multimodal.models.chat.views import Views
 from multimodal.models.projector import LinearProjectorConfig
-from multimodal.models.views import Views
 from multimodal.models.vision_language import VisionLanguageModel
 
 transformers = pytest.importorskip("transformers")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_speech import clips, openai_twin, tiny_whisper
 
-from multimodal.models.speech_decoding import DecodingConfig, decode_windows, detect_language
-from multimodal.models.speech_fallback import decode_with_fallback
+from multimodal.models.speech.decoding import DecodingConfig, decode_windows, detect_language
+from multimodal.models.speech.fallback import decode_with_fallback
 
 whisper = pytest.importorskip("whisper")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tiny_speech import openai_twin, tiny_whisper
 
-from multimodal.models.speech_options import DecodingConfig
-from multimodal.models.speech_sequential import LongFormConfig, sequential
-from multimodal.models.speech_transcription import transcribe
-from multimodal.models.speech_windows import WholeWindows
+from multimodal.models.speech.options import DecodingConfig
+from multimodal.models.speech.sequential import LongFormConfig, sequential
+from multimodal.models.speech.transcription import transcribe
+from multimodal.models.speech.windows import WholeWindows
 
 whisper = pytest.importorskip("whisper")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tiny_speech import clips, openai_twin, tiny_whisper, whisper_tokenizer
 
-from multimodal.models.speech_alignment import smoothed, warp
-from multimodal.models.speech_words import merge_punctuation, word_times, words_of
+from multimodal.models.speech.alignment import smoothed, warp
+from multimodal.models.speech.words import merge_punctuation, word_times, words_of
 
 timing = pytest.importorskip("whisper.timing")
 tokenizers = pytest.importorskip("whisper.tokenizer")

@@ -9,9 +9,9 @@ from multimodal.backbone.lora import LoraConfig, adapters
 from multimodal.errors import ArgumentError, DataError
 from multimodal.finetuning.speech_start import FreshWhisperConfig, fresh_whisper
 from multimodal.losses import IGNORE
-from multimodal.models.speech_decoding import decode_windows
-from multimodal.models.speech_options import DecodingConfig
-from multimodal.models.speech_tokens import SpeechTokens
+from multimodal.models.speech.decoding import decode_windows
+from multimodal.models.speech.options import DecodingConfig
+from multimodal.models.speech.tokens import SpeechTokens
 from multimodal.tasks.speech_to_text import SpeechToTextConfig, SpeechToTextTask
 
 TEXTS = ["low high low", "rise"]

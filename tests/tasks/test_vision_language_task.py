@@ -16,9 +16,9 @@ from multimodal.backbone.lora import LoraConfig, adapters
 from multimodal.backbone.mlp import MlpConfig
 from multimodal.errors import ArgumentError
 from multimodal.losses import IGNORE
+from multimodal.models.chat.views import Views
 from multimodal.models.joining import join
 from multimodal.models.language_model import LanguageModelConfig
-from multimodal.models.views import Views
 from multimodal.tasks.optimizer import OptimizerConfig
 from multimodal.tasks.vision_language import VisionLanguageTask, VisionLanguageTrainingConfig
 from multimodal.tasks.vocabulary import TokenLossConfig

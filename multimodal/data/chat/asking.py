@@ -17,9 +17,9 @@ from multimodal.data.images.samples import Skipped
 from multimodal.errors import ArgumentError, DataError
 from multimodal.generation.rows import Generated
 from multimodal.media import MediaError
-from multimodal.models.chat_answers import prompt_of
-from multimodal.models.chat_messages import Chat
-from multimodal.models.views import Seen
+from multimodal.models.chat.answers import prompt_of
+from multimodal.models.chat.messages import Chat
+from multimodal.models.chat.views import Seen
 
 TOGETHER = 512  # questions whose images are in memory at a time, and are shuffled among each other
 KEPT = 1 << 30  # bytes of images that several questions of these may share

@@ -16,7 +16,7 @@ from torch import Tensor
 from multimodal.data.chat.dataset import ChatItem
 from multimodal.data.text.batches import kept, padded
 from multimodal.losses import IGNORE
-from multimodal.models.views import Views
+from multimodal.models.chat.views import Views
 
 
 class ChatBatch(TypedDict):

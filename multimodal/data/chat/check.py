@@ -26,8 +26,8 @@ from multimodal.data.pairs.split import copies
 from multimodal.errors import ArgumentError, DataError
 from multimodal.hub.loading import load
 from multimodal.media import AUDIO_SUFFIXES, MediaError, read_image, stream_audio
-from multimodal.models.text_input import tokenizer_of
-from multimodal.models.views import check_seconds
+from multimodal.models.chat.views import check_seconds
+from multimodal.models.text.input import tokenizer_of
 from multimodal.models.vision_language import VisionLanguageModel
 from multimodal.progress import track
 from multimodal.tokenizers.audio_features import SAMPLE_RATE

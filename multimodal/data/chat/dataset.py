@@ -18,7 +18,7 @@ from multimodal.data.chat.targets import expanded, fitted
 from multimodal.data.images.shards import source_of
 from multimodal.errors import DataError
 from multimodal.media import MediaError
-from multimodal.models.views import Reader, Seen
+from multimodal.models.chat.views import Reader, Seen
 
 
 class ChatItem(TypedDict):

@@ -25,9 +25,9 @@ from multimodal.data.chat.samples import ChatSample
 from multimodal.data.images.samples import Skipped
 from multimodal.errors import ArgumentError, DataError, nearest
 from multimodal.metrics import ANSWER_METRICS, Scored, normalize_vqa
-from multimodal.models.chat_layout import chat_text, placeholder_token
-from multimodal.models.text_input import tokenizer_of
-from multimodal.models.text_options import Options, settings
+from multimodal.models.chat.layout import chat_text, placeholder_token
+from multimodal.models.text.input import tokenizer_of
+from multimodal.models.text.options import Options, settings
 
 _CHOOSING = ("temperature", "top_k", "top_p", "min_p", "beams", "config")
 

@@ -17,7 +17,7 @@ from multimodal.data.images.shards import source_of
 from multimodal.errors import ArgumentError, DataError
 from multimodal.media import MediaError
 from multimodal.media.files import shown
-from multimodal.models.views import Reader
+from multimodal.models.chat.views import Reader
 from multimodal.progress import track
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from multimodal.data.chat.samples import ChatSample, text_of
-from multimodal.models.chat_messages import Chat
+from multimodal.models.chat.messages import Chat
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from multimodal.data.text.tables import TABLE_SUFFIXES, cell_split, read_rows
 from multimodal.errors import ArgumentError, DataError
 from multimodal.media import AUDIO_SUFFIXES
 from multimodal.media.files import shown
-from multimodal.models.chat_messages import chat_of
+from multimodal.models.chat.messages import chat_of
 
 
 def read_chats(source: str | Path, *, images: str | Path | None = None, prompts: Sequence[str] = ()) -> ChatSamples:

@@ -19,7 +19,7 @@ from multimodal.data.chat.samples import ChatSample, text_of
 from multimodal.data.images.samples import Skipped
 from multimodal.data.text.tables import Row, cell_file, flaw
 from multimodal.errors import ArgumentError, DataError, nearest
-from multimodal.models.chat_messages import Chat, chat_of, check_roles
+from multimodal.models.chat.messages import Chat, chat_of, check_roles
 
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
 WORDS: dict[Literal["image", "audio"], str] = {"image": "image", "audio": "recording"}

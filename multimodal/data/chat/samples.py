@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from multimodal.data.images.samples import SPLIT_NAMES, Skipped
 from multimodal.errors import DataError
-from multimodal.models.chat_messages import Chat
+from multimodal.models.chat.messages import Chat
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Int32
 
 from multimodal.data.chat.samples import text_of
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.chat_layout import chat_text, encode_chat, expand, placeholder_token
-from multimodal.models.chat_messages import Chat
+from multimodal.models.chat.layout import chat_text, encode_chat, expand, placeholder_token
+from multimodal.models.chat.messages import Chat
 from multimodal.tokenizers.text import TextTokenizer
 
 

@@ -1,6 +1,6 @@
 """Questions about texts of any length: each becomes windows over its context, and these become batches.
 
-The window that is likeliest to hold the answer is chosen by `best_answers` (models/text_answers.py), from the rows that
+The window that is likeliest to hold the answer is chosen by `best_answers` (models/text/answers.py), from the rows that
 are kept here.
 
 Axes: b batch · t length
@@ -22,7 +22,7 @@ from multimodal.data.text.rows import Answer, Question
 from multimodal.data.text.task_batches import encoder_inputs
 from multimodal.errors import ArgumentError
 from multimodal.losses import IGNORE
-from multimodal.models.text_answers import question_rows
+from multimodal.models.text.answers import question_rows
 from multimodal.tokenizers.encoded import Encoded
 from multimodal.tokenizers.text import TextTokenizer
 

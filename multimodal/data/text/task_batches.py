@@ -2,7 +2,7 @@
 
 The kinds of samples are in rows.py, the batches in batches.py. Texts are cut on the right to `max_length`
 tokens, and where that is None to what the tokenizer says that its model reads. Texts are framed as the models' own
-methods frame them (models/text_answers.py).
+methods frame them (models/text/answers.py).
 
 Axes: b batch · t length · c choices
 Refs: tags of first sub-words: BERT arXiv:1810.04805 §5.3 · language model beside the task: GPT-1 (Radford et al. 2018)
@@ -33,7 +33,7 @@ from multimodal.data.text.batches import (
 )
 from multimodal.data.text.rows import ChoiceQuestion, LabeledText, TaggedWords, Translation
 from multimodal.losses import IGNORE
-from multimodal.models.text_answers import choice_rows
+from multimodal.models.text.answers import choice_rows
 from multimodal.tokenizers.encoded import Encoded, TextBatch
 from multimodal.tokenizers.text import TextTokenizer
 

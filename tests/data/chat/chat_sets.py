@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from multimodal.models.views import Reader
+from multimodal.models.chat.views import Reader
 from multimodal.tokenizers.chat import VICUNA
 from multimodal.tokenizers.image_transform import ImageTransformConfig
 from multimodal.tokenizers.text import TextTokenizer

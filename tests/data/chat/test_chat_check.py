@@ -82,7 +82,7 @@ def test_damaged_files(rows, found, tmp_path):
 
 
 def test_recordings_that_are_longer_than_what_is_heard(tmp_path, found, monkeypatch):
-    monkeypatch.setattr("multimodal.models.views.LONGEST", 40.0)
+    monkeypatch.setattr("multimodal.models.chat.views.LONGEST", 40.0)
     rows = []
     for seconds in (40, 41):  # in pieces of half a minute
         soundfile.write(tmp_path / f"{seconds}.wav", np.zeros(seconds * 16_000, np.float32), 16_000)

@@ -18,9 +18,9 @@ from multimodal.data.chat.data_modules import ChatData
 from multimodal.errors import ArgumentError, DataError
 from multimodal.losses import IGNORE
 from multimodal.media import read_image
-from multimodal.models.chat_answers import prompt_of
-from multimodal.models.chat_messages import Chat
-from multimodal.models.tiles import TilesConfig
+from multimodal.models.chat.answers import prompt_of
+from multimodal.models.chat.messages import Chat
+from multimodal.models.chat.tiles import TilesConfig
 
 COUNT = 12
 
@@ -230,7 +230,7 @@ def test_lengths_are_known_before_images_of_any_size_are_opened(tmp_path):
 
 
 def test_a_recording_that_is_too_long_is_named_before_the_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("multimodal.models.views.LONGEST", 1.0)
+    monkeypatch.setattr("multimodal.models.chat.views.LONGEST", 1.0)
     for number, seconds in enumerate((0.3, 1.2)):
         soundfile.write(tmp_path / f"{number}.wav", tiny_sounds.tone(300, seconds), 16_000)
     rows = [talk("<audio>\nWhich?", f"{n}") | {"audio": f"{n}.wav"} for n in range(2)]

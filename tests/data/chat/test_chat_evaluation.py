@@ -22,8 +22,8 @@ from multimodal.data.images.samples import Skipped
 from multimodal.errors import ArgumentError, DataError
 from multimodal.generation.rows import Generated
 from multimodal.metrics import exact_scores
-from multimodal.models.chat_messages import chat_of
-from multimodal.models.views import Seen
+from multimodal.models.chat.messages import chat_of
+from multimodal.models.chat.views import Seen
 from multimodal.models.vision_language import VisionLanguageModel
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}

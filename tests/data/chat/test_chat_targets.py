@@ -8,7 +8,7 @@ from chat_sets import CHATML, LLAMA_3, characters
 
 from multimodal.data.chat.targets import expanded, fitted, learned, length
 from multimodal.errors import ArgumentError, DataError
-from multimodal.models.chat_messages import chat_of
+from multimodal.models.chat.messages import chat_of
 from multimodal.tokenizers.chat import LLAMA_2, VICUNA
 from multimodal.tokenizers.text_training import train_tokenizer
 
