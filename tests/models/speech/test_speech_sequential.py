@@ -158,9 +158,9 @@ def test_features_are_relative_to_the_whole_recording(model):
 def test_of_ten_hours_a_minute_is_held(model, monkeypatch):
     monkeypatch.setattr(windows, "window_features", lambda model, waves: torch.zeros(1, 80, 3000))
     piece = np.full(30 * RATE, 0.1, dtype=np.float32)
-    whole = StreamedWindows(model, (piece for _ in range(1200)))
+    streamed = StreamedWindows(model, (piece for _ in range(1200)))
     frame = 0
-    while whole.at(frame) is not None:
-        assert len(whole._wave) <= 61 * RATE
+    while streamed.at(frame) is not None:
+        assert len(streamed._wave) <= 61 * RATE
         frame += 2900
-    assert whole.seconds == 36_000.0
+    assert streamed.seconds == 36_000.0
