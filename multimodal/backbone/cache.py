@@ -59,7 +59,7 @@ class Cache:
         self.capacity = capacity
         try:
             # One block: a CPU's allocator gives many smaller ones back to the system after each text, and with them its
-            # working memory, which is then mapped anew page by page (5 to 10% of the time to a first token).
+            # working memory, which is then mapped anew page by page (7 to 10% of the time to a first token).
             # `.data`: autograd would take a write to one view for a change of all.
             block = torch.zeros(shape, device=device, dtype=dtype)
             self.layers = [LayerCache(k.data, v.data) for k, v in block]
@@ -138,10 +138,12 @@ class Cache:
         for layer in self.layers if moved or len(rows) != len(self.counts) else ():
             for name in ("k", "v"):
                 store = getattr(layer, name)
-                if len(rows) != len(self.counts):
+                if len(rows) > len(self.counts):
                     setattr(layer, name, store.index_select(0, index))
-                else:  # most beams stay where they are: only what changes is copied, and of it only what is used
+                    continue
+                if moved:  # most rows stay where they are: only what changes is copied, and of it only what is used
                     store[moved, :, :used] = store[index[moved], :, :used]
+                setattr(layer, name, store[: len(rows)])
         if contexts is not None:
             remaining = self.lengths.new_tensor(contexts)
             for layer in self.layers:

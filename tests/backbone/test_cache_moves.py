@@ -57,8 +57,12 @@ def test_rows_become_copies_of_others(case):
     backbone, context = case
     for rows in ([2, 1, 2], [1], [0, 2], [0, 0, 1, 1, 2, 2]):
         cache = read(backbone, context, LENGTHS)
+        places = [layer.k.data_ptr() for layer in cache.layers]
         # Which context a row looks at is the model's to say here; sharing is tested below.
         cache.reorder(rows, rows)
+        same = [layer.k.data_ptr() for layer in cache.layers] == places
+        assert same == (len(rows) <= B), "rows that finish ask for no second cache beside the first"
+        assert all(len(layer.k) == len(layer.v) == len(rows) for layer in cache.layers)
         lengths = [LENGTHS[row] for row in rows]
         assert cache.counts == cache.lengths.tolist() == lengths and cache.ragged == (len(set(lengths)) > 1)
         later = LATER[: len(rows)]
